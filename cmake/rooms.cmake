@@ -1,0 +1,35 @@
+# sallyport_room(name ROOMS lower… LIBRARIES dep…) makes the static library room_<name> of
+# src/<name>/*.cpp. Each room's public headers are reached through a tree of its own in the
+# build folder, so a room sees only the rooms it names.
+function(sallyport_compile_options target)
+  target_compile_options(${target} PRIVATE
+    -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Woverloaded-virtual
+    -Wcast-qual -Wimplicit-fallthrough -Werror -fno-omit-frame-pointer)
+  if(SALLYPORT_SANITIZE)
+    target_compile_options(${target} PRIVATE -fsanitize=${SALLYPORT_SANITIZE} -fno-sanitize-recover=all)
+    target_link_options(${target} PRIVATE -fsanitize=${SALLYPORT_SANITIZE})
+  endif()
+endfunction()
+
+function(sallyport_room name)
+  cmake_parse_arguments(arg "" "" "ROOMS;LIBRARIES" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.cpp)
+  set(tree ${CMAKE_BINARY_DIR}/rooms/${name})
+  file(MAKE_DIRECTORY ${tree}/sallyport)
+  if(NOT EXISTS ${tree}/sallyport/${name})
+    file(CREATE_LINK ${CMAKE_SOURCE_DIR}/include/sallyport/${name} ${tree}/sallyport/${name} SYMBOLIC)
+  endif()
+  if(sources)
+    add_library(room_${name} STATIC ${sources})
+    set(scope PUBLIC)
+    sallyport_compile_options(room_${name})
+    target_include_directories(room_${name} PRIVATE ${CMAKE_SOURCE_DIR}/src/${name})
+  else()
+    add_library(room_${name} INTERFACE)
+    set(scope INTERFACE)
+  endif()
+  target_include_directories(room_${name} ${scope} ${tree})
+  list(TRANSFORM arg_ROOMS PREPEND room_)
+  list(TRANSFORM arg_LIBRARIES PREPEND dep_)
+  target_link_libraries(room_${name} ${scope} ${arg_ROOMS} ${arg_LIBRARIES})
+endfunction()

@@ -1,0 +1,126 @@
+// A worker's event loop, and what it lends to everything that lives on it: the io_context, the
+// cached time, the timer wheel, the turn's work lists and the scratch buffers.
+//
+// One per worker thread; nothing here is thread-safe but post() on io(). It outlives all
+// sessions, streams and pools of its worker.
+//
+// A *turn* is the handling of one completed operation. Every Asio handler on the data path opens
+// a Turn first; when the outermost Turn ends, the loop runs what the handler put off, in this
+// order until nothing is left: wake-ups (coroutines, receivers), flushes (sessions with output
+// to pump, once each), and at the very end the dead (Reapable objects are destroyed when no code
+// of theirs is on the stack). So no object is called back from within a call into it, none dies
+// while it runs, and one send carries everything that a turn produced.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "sallyport/base/clock.hpp"
+#include "sallyport/base/intrusive_list.hpp"
+#include "sallyport/net/timer_wheel.hpp"
+
+namespace sallyport::net {
+
+using Executor = boost::asio::io_context::executor_type;
+
+struct WakeTag;
+struct FlushTag;
+
+// Something to run later in this turn. Unlinks itself when it dies.
+class Wake : public base::ListHook<WakeTag> {
+ public:
+  virtual void on_wake() = 0;
+
+ protected:
+  ~Wake() = default;
+};
+
+// Something with output to send at the end of this turn.
+class Flush : public base::ListHook<FlushTag> {
+ public:
+  virtual void on_flush() = 0;
+
+ protected:
+  ~Flush() = default;
+};
+
+// Something that is given to the loop to be destroyed once the turn is over.
+class Reapable {
+ public:
+  Reapable() = default;
+  Reapable(const Reapable&) = delete;
+  Reapable& operator=(const Reapable&) = delete;
+  virtual ~Reapable() = default;
+};
+
+class Loop {
+ public:
+  // `resolution` is the timer wheel's tick.
+  explicit Loop(base::Milliseconds resolution = base::Milliseconds(100));
+  ~Loop();
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
+
+  [[nodiscard]] boost::asio::io_context& io() noexcept { return io_; }
+  [[nodiscard]] Executor executor() noexcept { return io_.get_executor(); }
+  [[nodiscard]] TimerWheel& timers() noexcept { return timers_; }
+
+  // The time at which the current turn began; read once a turn.
+  [[nodiscard]] base::Instant now() const noexcept { return now_; }
+  [[nodiscard]] base::WallTime wall_now() const noexcept { return wall_now_; }
+
+  // Each is on its list at most once.
+  void wake(Wake& w) noexcept { wakes_.push_back(&w); }
+  void flush(Flush& f) noexcept { flushes_.push_back(&f); }
+  void reap(std::unique_ptr<Reapable> dead);
+
+  // Plaintext scratch, shared by all connections of the worker: valid within one handler call,
+  // and by only one user at a time.
+  [[nodiscard]] std::span<char> scratch() noexcept { return {scratch_.get(), kScratch}; }
+  static constexpr std::size_t kScratch = 64 * 1024;
+
+  // Read buffers for connections that are busy; an idle connection holds none. Give back what
+  // was lent; the pool keeps a bounded number.
+  static constexpr std::size_t kReadBuffer = 32 * 1024;
+  [[nodiscard]] std::unique_ptr<char[]> lend_read_buffer();
+  void give_back(std::unique_ptr<char[]> buffer) noexcept;
+
+  // Opens a turn. Nested turns join the outer one.
+  class Turn {
+   public:
+    explicit Turn(Loop& loop) noexcept;
+    ~Turn();
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+
+   private:
+    Loop& loop_;
+  };
+
+  // Runs until stop(). The tick runs as long as the loop does. May be called from one thread only.
+  void run();
+  void stop();
+
+ private:
+  friend class Turn;
+  void drain() noexcept;
+  void arm_tick();
+
+  boost::asio::io_context io_;
+  TimerWheel timers_;
+  struct Tick;
+  std::unique_ptr<Tick> tick_;
+  base::Instant now_;
+  base::WallTime wall_now_;
+  std::uint32_t depth_ = 0;
+  base::IntrusiveList<Wake, WakeTag> wakes_;
+  base::IntrusiveList<Flush, FlushTag> flushes_;
+  std::vector<std::unique_ptr<Reapable>> dead_;
+  std::vector<std::unique_ptr<char[]>> spare_buffers_;
+  std::unique_ptr<char[]> scratch_;
+};
+
+}  // namespace sallyport::net

@@ -1,0 +1,238 @@
+#include "sallyport/http/fields.hpp"
+
+#include <array>
+#include <cstring>
+
+namespace sallyport::http {
+
+namespace {
+
+// In the order of FieldId.
+constexpr std::array<std::string_view, kFieldIds> kNames = {
+    "",
+    "accept-encoding",
+    "age",
+    "alt-svc",
+    "authorization",
+    "cache-control",
+    "cdn-loop",
+    "cf-connecting-ip",
+    "cf-ipcountry",
+    "cf-ray",
+    "cf-visitor",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "date",
+    "expect",
+    "forwarded",
+    "grpc-status",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "location",
+    "max-forwards",
+    "origin",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "referer",
+    "retry-after",
+    "sec-websocket-accept",
+    "sec-websocket-key",
+    "sec-websocket-version",
+    "server",
+    "set-cookie",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "true-client-ip",
+    "upgrade",
+    "user-agent",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-real-ip",
+    "x-request-id",
+};
+
+// A perfect-enough hash: names land by length, first and last letter; collisions chain to at
+// most a few slots, which the static_assert below bounds.
+constexpr std::size_t kSlots = 256;
+constexpr std::size_t kProbes = 4;
+constexpr std::size_t kLongestName = 21;
+
+constexpr std::size_t slot_of(std::string_view n) {
+  const auto at = [&](std::size_t i) { return static_cast<std::size_t>(static_cast<unsigned char>(n[i])); };
+  return (n.size() * 31 + at(0) * 7 + at(n.size() - 1) * 131 + at(n.size() / 2) * 17) % kSlots;
+}
+
+struct Table {
+  std::array<std::uint8_t, kSlots> slots{};
+  bool fits = true;
+};
+
+constexpr Table make_table() {
+  Table t;
+  for (std::size_t id = 1; id < kFieldIds; ++id) {
+    std::size_t slot = slot_of(kNames[id]);
+    std::size_t probe = 0;
+    while (t.slots[slot] != 0 && probe < kProbes) {
+      slot = (slot + 1) % kSlots;
+      ++probe;
+    }
+    if (probe == kProbes || kNames[id].size() > kLongestName) {
+      t.fits = false;
+      return t;
+    }
+    t.slots[slot] = static_cast<std::uint8_t>(id);
+  }
+  return t;
+}
+
+constexpr Table kTable = make_table();
+static_assert(kTable.fits);
+
+}  // namespace
+
+FieldId field_id(std::string_view name) noexcept {
+  if (name.empty() || name.size() > kLongestName) return FieldId::other;
+  std::size_t slot = slot_of(name);
+  for (std::size_t probe = 0; probe < kProbes; ++probe) {
+    const std::uint8_t id = kTable.slots[slot];
+    if (id == 0) return FieldId::other;
+    if (kNames[id] == name) return static_cast<FieldId>(id);
+    slot = (slot + 1) % kSlots;
+  }
+  return FieldId::other;
+}
+
+std::string_view field_name(FieldId id) noexcept { return kNames[static_cast<std::size_t>(id)]; }
+
+std::size_t Fields::bytes() const noexcept {
+  std::size_t sum = 0;
+  for (const Entry& e : entries_) {
+    if (!e.removed) sum += e.name_length + e.value_length + 32U;
+  }
+  return sum;
+}
+
+void Fields::clear() noexcept {
+  text_.clear();
+  entries_.clear();
+  present_ = 0;
+  live_ = 0;
+}
+
+Fields::Slice Fields::store(std::string_view text) {
+  const auto offset = static_cast<std::uint32_t>(text_.size());
+  // A view into this very arena would dangle while it grows.
+  if (text.data() >= text_.data() && text.data() < text_.data() + text_.size()) {
+    const auto from = static_cast<std::size_t>(text.data() - text_.data());
+    const std::size_t n = text.size();
+    text_.resize(offset + n);
+    std::memcpy(text_.data() + offset, text_.data() + from, n);
+  } else {
+    text_.append(text);
+  }
+  return {offset, static_cast<std::uint32_t>(text.size())};
+}
+
+char* Fields::adopt(std::span<const char> block, std::uint32_t& offset) {
+  offset = static_cast<std::uint32_t>(text_.size());
+  text_.append(block.data(), block.size());
+  return text_.data() + offset;
+}
+
+void Fields::add_slices(Slice name, Slice value, FieldId id) {
+  entries_.push_back(
+      {name.offset, value.offset, value.length, static_cast<std::uint16_t>(name.length), id, false});
+  present_ |= std::uint64_t{1} << static_cast<unsigned>(id);
+  ++live_;
+}
+
+void Fields::add(std::string_view name, std::string_view value, FieldId id) {
+  const Slice n = store(name);
+  const Slice v = store(value);
+  add_slices(n, v, id);
+}
+
+void Fields::drop(Entry& e) noexcept {
+  e.removed = true;
+  --live_;
+}
+
+void Fields::recount(FieldId id) noexcept {
+  for (const Entry& e : entries_) {
+    if (!e.removed && e.id == id) return;
+  }
+  present_ &= ~(std::uint64_t{1} << static_cast<unsigned>(id));
+}
+
+std::size_t Fields::remove(FieldId id) noexcept {
+  if (!has(id)) return 0;
+  std::size_t n = 0;
+  for (Entry& e : entries_) {
+    if (!e.removed && e.id == id) {
+      drop(e);
+      ++n;
+    }
+  }
+  present_ &= ~(std::uint64_t{1} << static_cast<unsigned>(id));
+  return n;
+}
+
+std::size_t Fields::remove(std::string_view name) noexcept {
+  const FieldId id = field_id(name);
+  if (id != FieldId::other) return remove(id);
+  std::size_t n = 0;
+  for (Entry& e : entries_) {
+    if (!e.removed && e.id == id && view({e.name, e.name_length}) == name) {
+      drop(e);
+      ++n;
+    }
+  }
+  if (n != 0) recount(id);
+  return n;
+}
+
+void Fields::set(std::string_view name, std::string_view value) {
+  remove(name);
+  add(name, value);
+}
+
+void Fields::set(FieldId id, std::string_view value) {
+  remove(id);
+  add(id, value);
+}
+
+std::optional<std::string_view> Fields::find(FieldId id) const noexcept {
+  if (!has(id)) return std::nullopt;
+  for (const Entry& e : entries_) {
+    if (!e.removed && e.id == id) return view({e.value, e.value_length});
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string_view> Fields::find(std::string_view name) const noexcept {
+  const FieldId id = field_id(name);
+  if (id != FieldId::other) return find(id);
+  for (const Entry& e : entries_) {
+    if (!e.removed && e.id == id && view({e.name, e.name_length}) == name)
+      return view({e.value, e.value_length});
+  }
+  return std::nullopt;
+}
+
+std::size_t Fields::count(FieldId id) const noexcept {
+  if (!has(id)) return 0;
+  std::size_t n = 0;
+  for (const Entry& e : entries_) n += (!e.removed && e.id == id) ? 1U : 0U;
+  return n;
+}
+
+}  // namespace sallyport::http
