@@ -1,0 +1,462 @@
+// The configuration as plain values: what the YAML file says, with every default filled in.
+//
+// Made by load(), checked by validate(), read by the builder of the snapshot; never changed
+// after that. Durations are Milliseconds, sizes are std::size_t bytes, counts are uint32_t;
+// where 0 means "no limit" the field says so. File paths are absolute or relative to the
+// process, for load() has resolved them against the config file's folder.
+// Every entity keeps its Origin, so that a check made later (a key that does not match its
+// certificate) can still point at the line. Two models compare equal when they mean the same.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "sallyport/base/clock.hpp"
+
+namespace sallyport::config {
+
+using base::Milliseconds;
+using std::chrono_literals::operator""h;
+using std::chrono_literals::operator""min;
+using std::chrono_literals::operator""ms;
+using std::chrono_literals::operator""s;
+
+inline constexpr std::size_t kKiB = 1024;
+inline constexpr std::size_t kMiB = 1024 * kKiB;
+
+// Where in the file something stands; line and column count from 1, 0 = nowhere (a default).
+// All Origins are equal: moving a host in the file does not change it.
+struct Origin {
+  std::shared_ptr<const std::string> file;
+  std::uint32_t line = 0;
+  std::uint32_t column = 0;
+  bool operator==(const Origin&) const noexcept { return true; }
+};
+[[nodiscard]] std::string to_string(const Origin& origin);  // "sallyport.yaml:12:5"
+
+struct Percent {
+  std::uint32_t value = 0;  // 0-100
+  bool operator==(const Percent&) const = default;
+};
+
+// A literal address to listen on. "[::]" takes both families; any other IPv6 address takes IPv6.
+struct ListenAddress {
+  std::string ip;          // without brackets, e.g. "::" or "127.0.0.1"
+  std::uint16_t port = 0;  // 0: the system picks one (tests)
+  bool v6 = false;
+  bool operator==(const ListenAddress&) const = default;
+};
+[[nodiscard]] std::string to_string(const ListenAddress& address);  // "[::]:443"
+
+// ---- towards clients -------------------------------------------------------------------
+
+// Deadlines towards clients. A listener's are the global ones with its own laid over.
+struct ClientTimeouts {
+  Milliseconds handshake = 5s;  // TCP accept to TLS finished: stops slow hellos; several far roundtrips fit
+  Milliseconds request_head = 10s;  // first byte of a head to its end: stops slow headers
+  Milliseconds request_body = 30s;  // without a byte of a body that was announced
+  Milliseconds idle = 75s;          // a connection without a request; longer than common pools upstream of us
+  Milliseconds send = 60s;  // bytes are waiting and the client takes none: stops readers that never read
+  bool operator==(const ClientTimeouts&) const = default;
+};
+
+// A token bucket for frames that cost the peer nothing and us something.
+struct Budget {
+  std::uint32_t burst = 0;       // tokens at most, and at the start
+  std::uint32_t per_second = 0;  // tokens that come back
+  bool operator==(const Budget&) const = default;
+};
+
+struct H2Limits {
+  std::uint32_t streams = 100;            // SETTINGS_MAX_CONCURRENT_STREAMS; RFC 9113 §6.5.2 recommends 100
+  std::size_t stream_window = 64 * kKiB;  // bytes a stream may send ahead; also the bound of its buffer
+  std::size_t connection_window =
+      1 * kMiB;                      // given back on receipt, so that one stalled stream stops no other
+  std::uint32_t continuations = 64;  // CONTINUATION frames a head: the CONTINUATION flood
+  Budget resets{200, 20};            // RST_STREAM by the client: rapid reset (CVE-2023-44487)
+  Budget pings{50, 10};              // each costs us an answer
+  Budget settings{20, 2};            // each costs us an ACK
+  Budget empty_frames{100, 20};      // DATA or HEADERS without content (CVE-2019-9518)
+  bool operator==(const H2Limits&) const = default;
+};
+
+// What one client connection may cost. A listener's are the global ones with its own laid over.
+struct ClientLimits {
+  std::size_t header_bytes = 64 * kKiB;        // a head in all: name + value + 32 a field (RFC 9113 §10.5.1)
+  std::size_t header_field_bytes = 16 * kKiB;  // one field, name and value
+  std::uint32_t header_count = 128;            // fields of a head
+  std::size_t url = 8 * kKiB;                  // the request target
+  std::size_t request_body = 100 * kMiB;       // 0 = no limit; a host or a route may set its own
+  std::size_t stream_buffer = 64 * kKiB;  // body bytes held a stream and direction: memory = this x streams
+  std::uint32_t requests_per_connection =
+      10'000;                        // 0 = no limit; spreads long-lived clients after a scale-out
+  Milliseconds connection_age = 1h;  // 0 = no limit; the same, by time
+  H2Limits h2;
+  bool operator==(const ClientLimits&) const = default;
+};
+
+// What the whole process may hold.
+struct ProcessLimits {
+  std::uint32_t connections =
+      50'000;  // client connections over all listeners: about 1.5 GiB when all are idle h2
+  std::uint32_t handshakes =
+      4'000;  // TLS handshakes in progress: about 50 KiB each, and the CPU they will want
+  bool operator==(const ProcessLimits&) const = default;
+};
+
+struct TcpKeepalive {
+  Milliseconds idle = 30s;      // silence before the first probe; a CDN in front probes at 30 s as well
+  Milliseconds interval = 15s;  // between probes
+  std::uint32_t count = 4;      // unanswered probes: a dead peer is gone after 90 s
+  bool operator==(const TcpKeepalive&) const = default;
+};
+
+struct ProxyProtocol {
+  std::vector<std::string> from;  // CIDRs that must send a v1 or v2 header; from all others it is not read
+  Origin origin;
+  bool operator==(const ProxyProtocol&) const = default;
+};
+
+// ---- routes ----------------------------------------------------------------------------
+
+// One header field or query parameter.
+struct ValueMatch {
+  enum class Kind : std::uint8_t { exact, regex, present, absent };
+  std::string name;  // header names in lower case
+  Kind kind = Kind::exact;
+  std::string text;  // the value or the regular expression (Perl syntax, matched whole)
+  Origin origin;
+  bool operator==(const ValueMatch&) const = default;
+};
+
+// All that is given must match; nothing given matches everything.
+struct RouteMatch {
+  std::optional<std::string> path;  // the whole path, byte by byte
+  std::optional<std::string>
+      path_prefix;                        // "/api/" matches /api/x; "/api" matches /api and /api/x, not /apix
+  std::optional<std::string> path_regex;  // Perl syntax, matched against the whole path
+  std::vector<std::string> methods;       // "GET", …; empty = any
+  std::vector<ValueMatch> headers;
+  std::vector<ValueMatch> query;  // values are compared after percent-decoding
+  Origin origin;
+  bool operator==(const RouteMatch&) const = default;
+};
+
+using HeaderList = std::vector<std::pair<std::string, std::string>>;  // names in lower case
+
+// Applied in this order: remove, set, add.
+struct HeaderEdit {
+  HeaderList set;  // replaces all fields of the name
+  HeaderList add;
+  std::vector<std::string> remove;  // lower case
+  Origin origin;
+  bool operator==(const HeaderEdit&) const = default;
+};
+
+struct ToUpstream {
+  std::string name;
+  bool operator==(const ToUpstream&) const = default;
+};
+
+// Either `to` (taken as it is), or the request's URL with the given parts replaced.
+struct Redirect {
+  std::optional<std::string> to;
+  std::optional<std::string> scheme;  // http | https
+  std::optional<std::string> host;    // with :port where it is not the scheme's own
+  std::optional<std::string> path;    // the query stays
+  std::uint16_t code = 308;           // 301, 302, 303, 307 or 308; 308 keeps method and body
+  Origin origin;
+  bool operator==(const Redirect&) const = default;
+};
+
+struct Reply {
+  std::uint16_t status = 200;  // 200-599
+  std::string body;
+  HeaderList headers;  // content-type is text/plain; charset=utf-8 unless given
+  Origin origin;
+  bool operator==(const Reply&) const = default;
+};
+
+struct Rewrite {
+  std::optional<std::string> prefix;  // stands instead of the path_prefix that matched
+  std::optional<std::string> host;    // the authority that the upstream sees; the client's when left out
+  Origin origin;
+  bool operator==(const Rewrite&) const = default;
+};
+
+// Laid over the upstream's; what is empty is the upstream's.
+struct RouteTimeouts {
+  std::optional<Milliseconds> connect, first_byte, idle, tunnel, total;
+  bool operator==(const RouteTimeouts&) const = default;
+};
+
+struct Route {
+  RouteMatch match;
+  std::variant<ToUpstream, Redirect, Reply> action;
+  HeaderEdit request_headers;   // on the way to the upstream
+  HeaderEdit response_headers;  // on the way to the client; also of replies and redirects
+  Rewrite rewrite;
+  RouteTimeouts timeouts;
+  std::optional<std::size_t>
+      request_body;       // the route's, else its host's; empty = the listener's. 0 = no limit
+  bool websocket = true;  // false: an upgrade is answered with 403
+  Origin origin;
+  bool operator==(const Route&) const = default;
+};
+
+// ---- listeners -------------------------------------------------------------------------
+
+enum class ListenerProtocol : std::uint8_t { https, http };
+
+struct Listener {
+  std::string name;
+  ListenerProtocol protocol = ListenerProtocol::https;
+  ListenAddress address;
+  bool redirect = false;              // `redirect: https`, of an http listener: to the same URL over https
+  std::uint16_t redirect_code = 308;  // keeps method and body
+  std::uint16_t redirect_port = 443;  // the port that the redirect names; 443 is left out of the URL
+  std::vector<Route> routes;     // for every host, tried before the redirect and before the hosts' routes
+  std::uint32_t backlog = 4096;  // a socket, of which each worker has one; the kernel caps it at somaxconn
+  std::uint32_t max_connections = 0;  // of this listener over all workers; 0 = limits.connections alone
+  TcpKeepalive tcp_keepalive;
+  std::optional<ProxyProtocol> proxy_protocol;
+  ClientTimeouts timeouts;  // effective
+  ClientLimits limits;      // effective
+  Origin origin;
+  bool operator==(const Listener&) const = default;
+};
+
+// ---- TLS towards clients ---------------------------------------------------------------
+
+enum class TlsVersion : std::uint8_t { tls12, tls13 };
+enum class ClientAuthMode : std::uint8_t { off, request, require };
+
+struct ClientAuth {
+  ClientAuthMode mode = ClientAuthMode::off;  // request: verified and reported, never refused
+  std::filesystem::path ca;                   // PEM; needed unless off
+  std::uint32_t depth = 4;                    // intermediate certificates between the client's and the CA
+  Origin origin;
+  bool operator==(const ClientAuth&) const = default;
+};
+
+struct TlsPolicy {
+  std::string name;
+  TlsVersion min_version = TlsVersion::tls12;  // 1.0 and 1.1 are not offered at all (RFC 8996)
+  TlsVersion max_version = TlsVersion::tls13;
+  // TLS 1.2, forward secret AEADs only. AES-128 first: no weaker in practice and the cheapest.
+  std::vector<std::string> ciphers{"ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256",
+                                   "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384",
+                                   "ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-RSA-CHACHA20-POLY1305"};
+  std::vector<std::string> cipher_suites{"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384",
+                                         "TLS_CHACHA20_POLY1305_SHA256"};  // TLS 1.3
+  // Tuples in order of preference: between tuples ours decides even at the price of a
+  // HelloRetryRequest, within one a key share that the client sent wins. A flat list is one tuple.
+  std::vector<std::vector<std::string>> groups{{"X25519MLKEM768", "X25519", "P-256", "P-384"}};
+  std::vector<std::string> alpn{"h2", "http/1.1"};  // our order decides; no overlap is refused
+  ClientAuth client_auth;
+  Origin origin;
+  bool operator==(const TlsPolicy&) const = default;
+};
+
+// What to do with a handshake that names no host of ours.
+struct SniRule {
+  std::string host;  // one of a host's names; empty = reject with unrecognized_name
+  Origin origin;
+  [[nodiscard]] bool reject() const noexcept { return host.empty(); }
+  bool operator==(const SniRule&) const = default;
+};
+
+struct Tls {
+  SniRule unknown_sni;
+  SniRule missing_sni;
+  bool tickets = true;                 // stateless resumption; the keys are ours and shared by the workers
+  Milliseconds ticket_rotation = 12h;  // a new key; a ticket is good for this long and at most twice as long
+  std::vector<TlsPolicy> policies;     // load() makes sure that there is one named "default"
+  bool operator==(const Tls&) const = default;
+};
+
+// ---- hosts -----------------------------------------------------------------------------
+
+struct Certificate {
+  std::filesystem::path chain;  // PEM, leaf first
+  std::filesystem::path key;    // PEM
+  std::string label;  // says where it came from, in logs and metrics; the chain's path when left out
+  Origin origin;
+  bool operator==(const Certificate&) const = default;
+};
+
+struct Host {
+  // Lower case, without a trailing dot: "example.com", "*.example.com" (one label), "*" (what no
+  // other host has). Empty: the SANs of its certificates; the builder fills them in.
+  std::vector<std::string> names;
+  std::vector<std::string> listeners;  // names; empty = all
+  std::string policy = "default";      // tls.policy
+  std::vector<Certificate> certificates;
+  std::optional<std::size_t> request_body;  // limits.request_body; empty = the listener's. 0 = no limit
+  std::vector<Route> routes;                // the first that matches wins
+  Origin origin;
+  bool operator==(const Host&) const = default;
+};
+
+// ---- upstreams -------------------------------------------------------------------------
+
+enum class UpstreamProtocol : std::uint8_t { automatic, h1, h2 };
+enum class Balance : std::uint8_t { round_robin, least_request };
+
+struct UpstreamTls {
+  std::string server_name;   // SNI and the name that is verified; empty = the endpoint's own host
+  std::filesystem::path ca;  // PEM; empty = the system's
+  bool verify = true;        // false is a loud warning: anyone in between can read and change everything
+  std::optional<Certificate> certificate;  // ours, where the upstream asks for one
+  TlsVersion min_version = TlsVersion::tls12;
+  Origin origin;
+  bool operator==(const UpstreamTls&) const = default;
+};
+
+struct UpstreamEndpoint {
+  std::string host;          // a name or a literal address without brackets
+  std::uint16_t port = 0;    // 1-65535
+  std::uint32_t weight = 1;  // 1-1000; its share of the traffic
+  Origin origin;
+  bool operator==(const UpstreamEndpoint&) const = default;
+};
+
+struct UpstreamTimeouts {
+  Milliseconds connect = 3s;      // TCP; with two retries still far inside any client's patience
+  Milliseconds tls = 5s;          // the handshake after it
+  Milliseconds first_byte = 60s;  // request sent to response head: our own 504 comes before a CDN's 524
+  Milliseconds idle = 300s;       // a body without a byte in either direction (SSE, gRPC streams)
+  Milliseconds tunnel = 1h;       // a WebSocket without a byte in either direction
+  Milliseconds total = 0ms;       // the whole exchange; 0 = no limit, for streams have no natural end
+  bool operator==(const UpstreamTimeouts&) const = default;
+};
+
+// Per worker and endpoint group.
+struct Pool {
+  std::uint32_t max_connections = 1024;  // open connections of this upstream, a worker
+  std::uint32_t max_idle = 128;          // of them idle, a worker; the oldest is closed first
+  std::uint32_t max_pending = 1024;  // exchanges that wait for a connection, a worker; above that 503 at once
+  std::uint32_t max_streams =
+      100;                         // exchanges at once on one h2 connection; the peer's SETTINGS may say less
+  std::uint32_t max_requests = 0;  // exchanges over the life of a connection; 0 = no limit
+  Milliseconds idle_timeout = 55s;  // below the 60 s after which common servers close
+  Milliseconds max_age = 0ms;       // 0 = no limit; set it where a load balancer stands behind one address
+  bool operator==(const Pool&) const = default;
+};
+
+struct Retries {
+  std::uint32_t count = 2;  // tries after the first, only of what is provably unsent or safe to repeat
+  Percent budget{20};       // retries in progress, as a share of the exchanges in progress, …
+  std::uint32_t budget_floor =
+      3;  // … or this many where that is more: a storm of retries never adds to an outage
+  bool operator==(const Retries&) const = default;
+};
+
+// Passive: an endpoint that fails is passed over for a while.
+struct Ejection {
+  std::uint32_t failures = 5;    // in a row; 0 = never eject
+  Milliseconds time = 10s;       // the first time; doubles with each ejection in a row …
+  Milliseconds max_time = 300s;  // … up to this
+  Percent max_ejected{50};       // of the endpoints at most: a fault of ours must not take out all of them
+  bool operator==(const Ejection&) const = default;
+};
+
+struct Resolve {
+  Milliseconds interval = 30s;  // names are looked up again after this, on the control loop
+  Milliseconds timeout = 5s;    // a look-up that takes longer failed; the last good addresses stay
+  bool operator==(const Resolve&) const = default;
+};
+
+struct Upstream {
+  std::string name;
+  UpstreamProtocol protocol = UpstreamProtocol::automatic;  // ALPN over TLS, HTTP/1.1 in clear text
+  std::optional<UpstreamTls> tls;                           // empty = clear text
+  std::vector<UpstreamEndpoint> endpoints;
+  Balance balance = Balance::round_robin;
+  UpstreamTimeouts timeouts;
+  Pool pool;
+  Retries retries;
+  Ejection ejection;
+  Resolve resolve;
+  Origin origin;
+  bool operator==(const Upstream&) const = default;
+};
+
+// ---- beside the way --------------------------------------------------------------------
+
+// /metrics, /healthz, /readyz. Loopback or a unix socket only: it tells about everything.
+struct Admin {
+  ListenAddress address;
+  std::filesystem::path unix_path;  // when not empty, instead of the address
+  Origin origin;
+  bool operator==(const Admin&) const = default;
+};
+
+struct LogTarget {
+  enum class Kind : std::uint8_t { off, standard_output, standard_error, file };
+  Kind kind = Kind::standard_output;
+  std::filesystem::path file;  // reopened on SIGUSR1
+  bool operator==(const LogTarget&) const = default;
+};
+
+enum class AccessLogFormat : std::uint8_t { json };
+struct AccessLog {
+  LogTarget path{LogTarget::Kind::standard_output, {}};  // stdout | off | a file
+  AccessLogFormat format = AccessLogFormat::json;        // one object a line
+  std::size_t ring =
+      1 * kMiB;  // bytes a worker holds for the writer; what does not fit is dropped and counted
+  Origin origin;
+  bool operator==(const AccessLog&) const = default;
+};
+
+enum class LogLevel : std::uint8_t { debug, info, warn, error };
+enum class LogFormat : std::uint8_t { text, json };
+struct Log {
+  LogTarget path{LogTarget::Kind::standard_error, {}};  // stderr | stdout | off | a file
+  LogLevel level = LogLevel::info;
+  LogFormat format = LogFormat::text;
+  Origin origin;
+  bool operator==(const Log&) const = default;
+};
+
+// Upper bounds of the histograms, in seconds, ascending.
+struct Buckets {
+  std::vector<double> handshake{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10};
+  std::vector<double> request{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 90, 120};
+  std::vector<double> reload{.01, .05, .1, .5, 1, 5, 30};
+  bool operator==(const Buckets&) const = default;
+};
+struct Metrics {
+  Buckets buckets;
+  bool operator==(const Metrics&) const = default;
+};
+
+// ---- all of it -------------------------------------------------------------------------
+
+struct Model {
+  std::filesystem::path file;  // as given to load(); no part of the meaning
+  std::uint32_t version = 1;
+  std::uint32_t workers = 0;  // threads; 0 = auto: one a core
+  ClientTimeouts timeouts;
+  Milliseconds drain = 30s;      // timeouts.drain: from SIGTERM to closing what still runs
+  ProcessLimits process_limits;  // limits.connections, limits.handshakes
+  ClientLimits limits;           // the rest of limits
+  std::vector<Listener> listeners;
+  std::optional<Admin> admin;  // empty = no admin listener
+  AccessLog access_log;
+  Log log;
+  Metrics metrics;
+  Tls tls;
+  std::vector<Host> hosts;
+  std::vector<Upstream> upstreams;
+  bool operator==(const Model&) const = default;
+};
+
+}  // namespace sallyport::config
