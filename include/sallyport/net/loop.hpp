@@ -12,11 +12,12 @@
 // while it runs, and one send carries everything that a turn produced.
 #pragma once
 
-#include <boost/asio/io_context.hpp>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <vector>
+
+#include <boost/asio/io_context.hpp>
 
 #include "sallyport/base/clock.hpp"
 #include "sallyport/base/intrusive_list.hpp"
@@ -72,9 +73,16 @@ class Loop {
   [[nodiscard]] base::Instant now() const noexcept { return now_; }
   [[nodiscard]] base::WallTime wall_now() const noexcept { return wall_now_; }
 
-  // Each is on its list at most once.
-  void wake(Wake& w) noexcept { wakes_.push_back(&w); }
-  void flush(Flush& f) noexcept { flushes_.push_back(&f); }
+  // Each is on its list at most once. Outside a turn (a coroutine that Asio resumed) they run in
+  // a turn of their own, soon.
+  void wake(Wake& w) noexcept {
+    wakes_.push_back(&w);
+    if (depth_ == 0) drain_soon();
+  }
+  void flush(Flush& f) noexcept {
+    flushes_.push_back(&f);
+    if (depth_ == 0) drain_soon();
+  }
   void reap(std::unique_ptr<Reapable> dead);
 
   // Plaintext scratch, shared by all connections of the worker: valid within one handler call,
@@ -87,6 +95,7 @@ class Loop {
   static constexpr std::size_t kReadBuffer = 32 * 1024;
   [[nodiscard]] std::unique_ptr<char[]> lend_read_buffer();
   void give_back(std::unique_ptr<char[]> buffer) noexcept;
+  [[nodiscard]] std::size_t lent() const noexcept { return lent_; }
 
   // Opens a turn. Nested turns join the outer one.
   class Turn {
@@ -106,21 +115,26 @@ class Loop {
 
  private:
   friend class Turn;
-  void drain() noexcept;
-  void arm_tick();
-
-  boost::asio::io_context io_;
-  TimerWheel timers_;
   struct Tick;
-  std::unique_ptr<Tick> tick_;
+
+  void drain() noexcept;
+  void drain_soon() noexcept;
+  void begin_turn() noexcept;
+
+  TimerWheel timers_;
   base::Instant now_;
   base::WallTime wall_now_;
   std::uint32_t depth_ = 0;
+  bool drain_posted_ = false;
   base::IntrusiveList<Wake, WakeTag> wakes_;
   base::IntrusiveList<Flush, FlushTag> flushes_;
   std::vector<std::unique_ptr<Reapable>> dead_;
   std::vector<std::unique_ptr<char[]>> spare_buffers_;
+  std::size_t lent_ = 0;
   std::unique_ptr<char[]> scratch_;
+  // Dies before the members above: what pending handlers own may still use them.
+  boost::asio::io_context io_;
+  std::unique_ptr<Tick> tick_;
 };
 
 }  // namespace sallyport::net

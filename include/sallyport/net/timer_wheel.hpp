@@ -41,7 +41,8 @@ class TimerWheel {
 
   // (Re-)arms: on_timer() at now + after or up to one tick later.
   void arm(Timer& timer, base::Milliseconds after, base::Instant now);
-  // Fires what is due at `now`; returns how many fired. A timer armed from within on_timer() fires in a later call.
+  // Fires what is due at `now`; returns how many fired. A timer armed from within on_timer() fires in a later
+  // call.
   std::size_t advance(base::Instant now);
   [[nodiscard]] std::size_t armed() const noexcept;
 

@@ -1,0 +1,118 @@
+// Listening sockets: made for all workers at once (ListenerSocket), accepted from by each (Listener).
+//
+// Every worker has a socket of its own on the same port (SO_REUSEPORT), so the kernel spreads
+// connections and no lock is shared. Two traps are dealt with here: with SO_REUSEPORT a second
+// gateway would share a taken port in silence, so a probe binds without it first; and closing
+// one socket of the set resets what is queued on it, so a listener drains before it closes.
+// ListenerSocket: a value, control thread, until a Listener takes it. Listener: owned by its
+// worker, on its thread; its handler outlives it.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <boost/asio/basic_socket_acceptor.hpp>
+#include <boost/system/result.hpp>
+
+#include "sallyport/base/error.hpp"
+#include "sallyport/net/anchor.hpp"
+#include "sallyport/net/tcp.hpp"
+
+namespace sallyport::net {
+
+// Why an address could not be listened on, in words for the operator.
+struct BindError {
+  int cause = 0;     // errno
+  std::string text;  // address, what failed, errno's text, remedy
+};
+
+// One bound and listening descriptor.
+class ListenerSocket {
+ public:
+  // Adopts a listening descriptor (socket activation, handover).
+  explicit ListenerSocket(int fd) noexcept : fd_(fd) {}
+  ListenerSocket(ListenerSocket&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  ListenerSocket& operator=(ListenerSocket&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~ListenerSocket();
+
+  // `count` sockets on one port; port 0: the first picks. "[::]" takes both families and falls
+  // back to 0.0.0.0 where the system has no IPv6. All or none.
+  [[nodiscard]] static boost::system::result<std::vector<ListenerSocket>, BindError> bind_set(
+      const Endpoint& address, std::size_t count, int backlog = kBacklog, const TcpOptions& options = {});
+  // The kernel caps it at net.core.somaxconn (4096 since Linux 5.4).
+  static constexpr int kBacklog = 4096;
+
+  [[nodiscard]] int fd() const noexcept { return fd_; }
+  [[nodiscard]] Endpoint local() const noexcept { return local_endpoint(fd_); }
+  [[nodiscard]] int release() noexcept { return std::exchange(fd_, -1); }
+
+ private:
+  int fd_ = -1;
+};
+
+class Listener {
+ public:
+  class Handler {
+   public:
+    // TCP_NODELAY and keep-alive are set. May pause(), drain() or destroy the listener.
+    virtual void on_accept(TcpSocket socket, const Endpoint& peer, const Endpoint& local) = 0;
+    // overloaded: out of descriptors or memory, accepting rests for kBackOff; others: one
+    // connection was lost. cause = errno.
+    virtual void on_accept_error(const base::Error& error) = 0;
+    // drain() is through and the socket closed.
+    virtual void on_drained() {}
+
+   protected:
+    ~Handler() = default;
+  };
+
+  // Connections per readiness; the rest waits for the loop's next round, behind everybody's I/O.
+  static constexpr std::size_t kBatch = 16;
+  static constexpr base::Milliseconds kBackOff{100};
+
+  Listener(Loop& loop, ListenerSocket socket, Handler& handler);
+  ~Listener();
+  Listener(const Listener&) = delete;
+  Listener& operator=(const Listener&) = delete;
+
+  void start();
+  // At a connection limit: what arrives waits in the backlog.
+  void pause() noexcept;
+  void resume() noexcept;
+  // Accepts what is queued, also when paused, then closes. on_accept() is called for each, then
+  // on_drained(), in later turns.
+  void drain();
+  void close() noexcept;
+  [[nodiscard]] bool is_open() const noexcept { return acceptor_.is_open(); }
+  [[nodiscard]] const Endpoint& local() const noexcept { return local_; }
+
+ private:
+  using Acceptor = boost::asio::basic_socket_acceptor<boost::asio::ip::tcp, Executor>;
+  enum class Taken : std::uint8_t { one, none_left, lost, exhausted };
+  struct Ready;
+
+  void wait();
+  void ready();
+  [[nodiscard]] Taken take_one();
+  void on_retry();
+  void drain_some();
+
+  Loop& loop_;
+  Handler& handler_;
+  Acceptor acceptor_;
+  Anchor<Listener> anchor_;
+  MemberTimer<Listener, &Listener::on_retry> retry_{*this};
+  Endpoint local_;
+  std::size_t drain_left_ = 0;
+  bool started_ = false;
+  bool paused_ = false;
+  bool waiting_ = false;
+  bool draining_ = false;
+};
+
+}  // namespace sallyport::net
