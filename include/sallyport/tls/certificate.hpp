@@ -1,0 +1,100 @@
+// A certificate chain with its private key, loaded, checked and described.
+//
+// Immutable and shared: by hosts, snapshots and connections in their handshake. Loaded on the
+// control loop. CertificatePool makes a reload cheap: what has the same bytes as something that
+// is still in use is that same object, nothing is parsed anew.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "sallyport/base/clock.hpp"
+#include "sallyport/tls/notes.hpp"
+#include "sallyport/tls/policy.hpp"
+
+struct x509_st;
+struct evp_pkey_st;
+struct stack_st_X509;
+
+namespace sallyport::tls {
+
+enum class KeyType : std::uint8_t { rsa, ecdsa, ed25519, ed448, other };
+[[nodiscard]] std::string_view to_string(KeyType type) noexcept;
+
+struct CertificateSource {
+  std::string chain_file;  // PEM, leaf first
+  std::string key_file;    // PEM, unencrypted; may be the chain's file
+  std::string label;       // for logs and metrics; may be empty
+};
+
+class Certificate {
+ public:
+  // `now` decides whether an expired one is warned about. nullptr if `notes` got an error.
+  [[nodiscard]] static std::shared_ptr<const Certificate> parse(std::string_view chain_pem,
+                                                                std::string_view key_pem,
+                                                                const CertificateSource& source,
+                                                                base::WallTime now, Notes& notes);
+  ~Certificate();
+  Certificate(const Certificate&) = delete;
+  Certificate& operator=(const Certificate&) = delete;
+
+  [[nodiscard]] const std::string& label() const noexcept { return label_; }
+  [[nodiscard]] const std::string& chain_file() const noexcept { return chain_file_; }
+  [[nodiscard]] const std::vector<std::string>& dns_names() const noexcept {
+    return dns_names_;
+  }  // lower case
+  [[nodiscard]] const std::vector<std::string>& addresses() const noexcept { return addresses_; }
+  [[nodiscard]] bool covers(std::string_view host_name) const noexcept;  // exact or one-label wildcard
+  [[nodiscard]] base::WallTime not_before() const noexcept { return not_before_; }
+  [[nodiscard]] base::WallTime not_after() const noexcept { return not_after_; }
+  [[nodiscard]] base::WallTime loaded() const noexcept { return loaded_; }
+  [[nodiscard]] KeyType key_type() const noexcept { return key_type_; }
+  [[nodiscard]] int key_bits() const noexcept { return key_bits_; }
+  [[nodiscard]] const std::string& serial() const noexcept { return serial_; }  // lower-case hex
+  [[nodiscard]] const std::string& subject() const noexcept { return subject_; }
+  [[nodiscard]] const std::string& issuer() const noexcept { return issuer_; }
+  [[nodiscard]] const Digest& fingerprint() const noexcept { return fingerprint_; }  // SHA-256 of the leaf
+  [[nodiscard]] const std::string& fingerprint_hex() const noexcept { return fingerprint_hex_; }
+  [[nodiscard]] const Digest& content() const noexcept { return content_; }  // of all that was loaded
+  [[nodiscard]] std::size_t chain_length() const noexcept;                   // certificates, leaf included
+
+  // Borrowed, for tls' own use.
+  [[nodiscard]] x509_st* leaf() const noexcept { return leaf_; }
+  [[nodiscard]] evp_pkey_st* key() const noexcept { return key_; }
+  [[nodiscard]] stack_st_X509* intermediates() const noexcept { return intermediates_; }
+
+ private:
+  Certificate() = default;
+  [[nodiscard]] bool read_chain(std::string_view pem, Notes& notes);
+  [[nodiscard]] bool read_key(std::string_view pem, const std::string& key_file, Notes& notes);
+  void describe();
+  void check_dates(base::WallTime now, Notes& notes) const;
+
+  x509_st* leaf_ = nullptr;
+  evp_pkey_st* key_ = nullptr;
+  stack_st_X509* intermediates_ = nullptr;
+  std::string label_, chain_file_, serial_, subject_, issuer_, fingerprint_hex_;
+  std::vector<std::string> dns_names_, addresses_;
+  base::WallTime not_before_, not_after_, loaded_;
+  KeyType key_type_ = KeyType::other;
+  int key_bits_ = 0;
+  Digest fingerprint_{}, content_{};
+};
+
+// Lives with the control loop; one thread.
+class CertificatePool {
+ public:
+  // Reads both files, every time; what is already in use is taken over. nullptr if `notes` got an
+  // error, which names the file, the reason and the remedy.
+  [[nodiscard]] std::shared_ptr<const Certificate> load(const CertificateSource& source, base::WallTime now,
+                                                        Notes& notes);
+
+ private:
+  std::unordered_map<std::string, std::weak_ptr<const Certificate>> by_content_;
+};
+
+}  // namespace sallyport::tls

@@ -1,0 +1,76 @@
+// A TLS policy: which versions, suites, groups and protocols a host speaks and whether it asks
+// for client certificates. PolicySpec is what the config says; Policy is what it means, with
+// every name resolved strictly to its code point, because OpenSSL passes over unknown names in
+// silence. Built on the control loop, immutable, shared by hosts, workers and snapshots.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sallyport/tls/names.hpp"
+#include "sallyport/tls/notes.hpp"
+
+namespace sallyport::tls {
+
+using Digest = std::array<std::uint8_t, 32>;  // SHA-256
+
+enum class ClientAuthMode : std::uint8_t { off, request, require };
+
+struct ClientAuthSpec {
+  ClientAuthMode mode = ClientAuthMode::off;
+  std::string ca_file;  // PEM; needed unless off
+  int depth = 3;        // intermediates allowed between the client's certificate and the CA
+};
+
+struct PolicySpec {
+  std::string name = "default";
+  std::string min_version = "1.2";  // "1.2" | "1.3"
+  std::string max_version = "1.3";
+  // TLS 1.2, OpenSSL's names, in our order of preference.
+  std::vector<std::string> ciphers{"ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256",
+                                   "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384",
+                                   "ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-RSA-CHACHA20-POLY1305"};
+  // TLS 1.3.
+  std::vector<std::string> cipher_suites{"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384",
+                                         "TLS_CHACHA20_POLY1305_SHA256"};
+  // Tuples in order of preference; within one, a group that the client sent a key share for wins,
+  // so that no HelloRetryRequest is needed. A plain list is one tuple.
+  std::vector<std::vector<std::string>> groups{{"X25519MLKEM768", "X25519", "P-256", "P-384"}};
+  std::vector<std::string> alpn{"h2", "http/1.1"};  // in our order of preference
+  ClientAuthSpec client_auth;
+};
+
+struct Policy {
+  std::string name;
+  Version min_version = Version::tls12;
+  Version max_version = Version::tls13;
+  std::vector<std::uint16_t> ciphers;        // code points, TLS 1.2
+  std::vector<std::uint16_t> cipher_suites;  // code points, TLS 1.3
+  std::vector<std::uint16_t> groups;         // code points, flat
+  std::vector<std::string> alpn;
+  std::string alpn_wire;  // as the extension's list, for OpenSSL's selection
+  // As OpenSSL takes them.
+  std::string cipher_list;
+  std::string cipher_suite_list;
+  std::string group_list;
+  ClientAuthMode client_auth = ClientAuthMode::off;
+  int client_auth_depth = 3;
+  std::string client_ca_pem;   // the CA file's bytes
+  std::string client_ca_file;  // its name, for messages
+  // Identity of the client-certificate rule: mode, depth and CA by content. Empty when off.
+  std::string auth_rule;
+  // Over everything that a resumed session must agree on.
+  Digest digest{};
+
+  [[nodiscard]] bool allows(Version version) const noexcept {
+    return min_version <= version && version <= max_version;
+  }
+};
+
+// nullptr if `notes` got an error from it. A group that this OpenSSL lacks is a warning.
+[[nodiscard]] std::shared_ptr<const Policy> resolve_policy(const PolicySpec& spec, Notes& notes);
+
+}  // namespace sallyport::tls
