@@ -1,0 +1,412 @@
+#include "http2_session.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace sallyport::session {
+
+namespace {
+
+// Frames gathered into one send. FACTS §4: 64-256 KiB serve alike.
+constexpr std::size_t kBatch = 128 * 1024;
+// Stream objects kept for reuse, a connection.
+constexpr std::size_t kSpareStreams = 8;
+
+}  // namespace
+
+using http2::code::kCancel;
+using http2::code::kEnhanceYourCalm;
+using http2::code::kInternalError;
+using http2::code::kNoError;
+using http2::code::kProtocolError;
+using http2::code::kRefusedStream;
+
+std::uint32_t http2_code_of(const base::Error& why) noexcept {
+  using base::ErrorCode;
+  switch (why.code) {
+    case ErrorCode::none:
+      return kNoError;
+    case ErrorCode::stream_reset:
+      return static_cast<std::uint32_t>(why.cause);
+    case ErrorCode::stream_refused:
+    case ErrorCode::overloaded:
+      return kRefusedStream;
+    case ErrorCode::malformed:
+      return why.fault == base::Fault::client ? kProtocolError : kInternalError;
+    case ErrorCode::enhance_your_calm:
+      return kEnhanceYourCalm;
+    case ErrorCode::canceled:
+    case ErrorCode::draining:
+    case ErrorCode::body_timeout:
+    case ErrorCode::idle_timeout:
+    case ErrorCode::total_timeout:
+      return kCancel;
+    default:
+      return kInternalError;
+  }
+}
+
+// ---- the stream ----
+
+void Http2Stream::send_request(const http::RequestHead& head, bool end) {
+  if (closed_) return;
+  local_end_ = end;
+  const http2::StreamId id = session_.over_ ? 0 : session_.codec_.open_request(head, end);
+  if (id == 0) {
+    session_.loop_.wake(*this);
+    return;
+  }
+  id_ = id;
+  auto& unopened = session_.unopened_;
+  const auto at =
+      std::find_if(unopened.begin(), unopened.end(), [this](const auto& s) { return s.get() == this; });
+  session_.streams_.emplace(id, std::move(*at));
+  unopened.erase(at);
+  session_.pump_soon();
+}
+
+void Http2Stream::on_wake() {
+  base::Error refused = base::upstream_error(base::ErrorCode::stream_refused);
+  refused.unsent = true;
+  http::StreamReceiver* receiver = receiver_;
+  closed_ = true;
+  session_.release(*this);
+  if (receiver != nullptr) receiver->on_error(refused);
+}
+
+void Http2Stream::send_response(const http::ResponseHead& head, bool end) {
+  if (closed_) return;
+  if (!head.informational() || head.status == 101) responded_ = true;
+  if (end) local_end_ = true;
+  session_.codec_.send_response(id_, head, end);
+  session_.pump_soon();
+}
+
+void Http2Stream::send_data(std::span<const char> bytes, bool end) {
+  if (closed_) return;
+  if (end) local_end_ = true;
+  session_.codec_.send_data(id_, bytes, end);
+  session_.pump_soon();
+  if (!stall_.armed()) watch();
+}
+
+void Http2Stream::send_trailers(const http::Fields& trailers) {
+  if (closed_) return;
+  local_end_ = true;
+  session_.codec_.send_trailers(id_, trailers);
+  session_.pump_soon();
+}
+
+void Http2Stream::consumed(std::size_t n) noexcept {
+  unconsumed_ -= std::min(n, unconsumed_);
+  if (closed_) return;
+  session_.codec_.consumed(id_, n);
+  session_.pump_soon();
+  if (!remote_end_) watch();
+}
+
+std::size_t Http2Stream::unsent() const noexcept {
+  return closed_ || id_ == 0 ? 0 : session_.codec_.unsent(id_);
+}
+
+void Http2Stream::detach() noexcept {
+  if (!borrowed_) return;
+  receiver_ = nullptr;
+  if (!closed_ && id_ != 0) {
+    if (!local_end_) {
+      // Our message stays unfinished, and must not look finished.
+      session_.codec_.reset(id_, session_.side_ == http2::Side::client ? kInternalError : kCancel);
+    } else if (!remote_end_) {
+      session_.cancel_when_sent_.push_back(id_);
+    }
+    session_.pump_soon();
+  }
+  session_.release(*this);
+}
+
+void Http2Stream::reset(const base::Error& why) noexcept {
+  if (!borrowed_) return;
+  receiver_ = nullptr;
+  if (!closed_ && id_ != 0) {
+    session_.codec_.reset(id_, http2_code_of(why));
+    session_.pump_soon();
+  }
+  session_.release(*this);
+}
+
+// Two things can stall: a body that we have room for, and a peer that takes nothing of ours.
+void Http2Stream::watch() {
+  const bool sending = unsent() != 0;
+  // A request that is being answered may take its time (gRPC, WebSocket): the exchange's idle timeout rules.
+  const bool receiving = !remote_end_ && !responded_ && unconsumed_ < session_.window_;
+  base::Milliseconds after{0};
+  if (sending) {
+    after = session_.stalls_.send;
+  } else if (receiving) {
+    after = session_.stalls_.receive;
+  }
+  if (after.count() == 0) {
+    stall_.cancel();
+  } else {
+    session_.loop_.timers().arm(stall_, after, session_.loop_.now());
+  }
+}
+
+void Http2Stream::on_stall() {
+  if (closed_) return;
+  base::Error stalled = base::client_error(base::ErrorCode::body_timeout);
+  stalled.fault = session_.peer_fault_;
+  http::StreamReceiver* receiver = std::exchange(receiver_, nullptr);
+  const bool answerable = borrowed_ && unsent() == 0;
+  if (receiver != nullptr) receiver->on_error(stalled);
+  if (answerable && session_.stall_is_bad_request(*this)) return;
+  session_.codec_.reset(id_, kCancel);
+  session_.pump_soon();
+  session_.release(*this);
+}
+
+// ---- the session ----
+
+Http2Session::Http2Session(net::Loop& loop, std::unique_ptr<net::ByteStream> connection, http2::Side side,
+                           const http2::Settings& settings, Stalls stalls)
+    : loop_(loop),
+      connection_(std::move(connection)),
+      side_(side),
+      codec_(side, settings, *this),
+      peer_fault_(side == http2::Side::client ? base::Fault::client : base::Fault::upstream),
+      stalls_(stalls),
+      window_(settings.stream_window) {
+  codec_.now(loop_.now());
+}
+
+Http2Stream& Http2Session::open(http2::StreamId id) {
+  std::unique_ptr<Http2Stream> stream;
+  if (spare_.empty()) {
+    stream = std::make_unique<Http2Stream>(*this);
+  } else {
+    stream = std::move(spare_.back());
+    spare_.pop_back();
+  }
+  Http2Stream& made = *stream;
+  made.id_ = id;
+  ++borrowed_;
+  ++served_;
+  if (id == 0) {
+    unopened_.push_back(std::move(stream));
+  } else {
+    streams_.emplace(id, std::move(stream));
+  }
+  on_streams_changed();
+  return made;
+}
+
+Http2Stream* Http2Session::find(http2::StreamId id) noexcept {
+  const auto at = streams_.find(id);
+  return at == streams_.end() ? nullptr : at->second.get();
+}
+
+// The borrower has let go.
+void Http2Session::release(Http2Stream& stream) noexcept {
+  if (stream.borrowed_) {
+    stream.borrowed_ = false;
+    --borrowed_;
+  }
+  stream.receiver_ = nullptr;
+  if (stream.closed_ || stream.id_ == 0) drop(stream);
+  on_streams_changed();
+}
+
+// Nobody knows the stream any more: back to the spare ones.
+void Http2Session::drop(Http2Stream& stream) noexcept {
+  std::unique_ptr<Http2Stream> dead;
+  if (stream.id_ != 0) {
+    const auto at = streams_.find(stream.id_);
+    if (at == streams_.end()) return;
+    dead = std::move(at->second);
+    streams_.erase(at);
+  } else {
+    const auto at = std::find_if(unopened_.begin(), unopened_.end(),
+                                 [&stream](const auto& s) { return s.get() == &stream; });
+    if (at == unopened_.end()) return;
+    dead = std::move(*at);
+    unopened_.erase(at);
+  }
+  dead->forget_peer();
+  // Also when it is not to be reused: code of its own may be on the stack.
+  spare_.push_back(std::move(dead));
+}
+
+void Http2Stream::forget_peer() noexcept {
+  static_cast<net::Wake*>(this)->unlink();
+  stall_.cancel();
+  id_ = 0;
+  unconsumed_ = 0;
+  borrowed_ = true;
+  remote_end_ = local_end_ = responded_ = closed_ = false;
+}
+
+void Http2Session::on_bytes(std::span<const char> bytes) {
+  if (over_) return;
+  codec_.now(loop_.now());
+  const base::Result<void> result = codec_.receive(bytes);
+  pump_soon();
+  if (result.has_error()) codec_failed();
+  if (spare_.size() > kSpareStreams) spare_.resize(kSpareStreams);
+}
+
+// The codec queued a GOAWAY that says why; it leaves with the next pump.
+void Http2Session::codec_failed() {
+  if (over_ || !codec_.failure()) return;
+  base::Error error = codec_.failure();
+  error.fault = peer_fault_;
+  fail_streams(error);
+  on_connection_over(error);
+}
+
+void Http2Session::on_eof() {
+  base::Error error = base::client_error(base::ErrorCode::closed);
+  on_closed(error);
+}
+
+void Http2Session::on_closed(const base::Error& error) {
+  if (over_) return;
+  base::Error e = error;
+  e.fault = peer_fault_;
+  fail_streams(e);
+  on_connection_over(e);
+}
+
+void Http2Session::fail_streams(const base::Error& error) {
+  base::Error e = error;
+  e.reused = served_ > 1;
+  while (!unopened_.empty()) {
+    Http2Stream& stream = *unopened_.back();
+    base::Error unsent = e;
+    unsent.unsent = true;
+    http::StreamReceiver* receiver = std::exchange(stream.receiver_, nullptr);
+    stream.closed_ = true;
+    release(stream);
+    if (receiver != nullptr) receiver->on_error(unsent);
+  }
+  // Receivers may release streams while they are told, so no iterator is kept.
+  while (!streams_.empty()) {
+    Http2Stream& stream = *streams_.begin()->second;
+    http::StreamReceiver* receiver = std::exchange(stream.receiver_, nullptr);
+    stream.closed_ = true;
+    release(stream);
+    if (receiver != nullptr) receiver->on_error(e);
+  }
+}
+
+void Http2Session::on_data(http2::StreamId id, std::span<const char> bytes, bool end) {
+  Http2Stream* stream = find(id);
+  if (stream == nullptr) return;
+  if (end) stream->remote_end_ = true;
+  if (stream->receiver_ == nullptr) {
+    // Nobody wants it; the credit goes back so that the peer can end.
+    codec_.consumed(id, bytes.size());
+    return;
+  }
+  stream->unconsumed_ += bytes.size();
+  stream->watch();
+  stream->receiver_->on_data(bytes, end);
+}
+
+void Http2Session::on_trailers(http2::StreamId id, http::Fields&& trailers) {
+  Http2Stream* stream = find(id);
+  if (stream == nullptr) return;
+  stream->remote_end_ = true;
+  stream->watch();
+  if (stream->receiver_ != nullptr) stream->receiver_->on_trailers(std::move(trailers));
+}
+
+void Http2Session::on_sent(http2::StreamId id, std::size_t n) {
+  Http2Stream* stream = find(id);
+  if (stream == nullptr) return;
+  stream->watch();
+  if (stream->receiver_ != nullptr) stream->receiver_->on_sent(n);
+}
+
+void Http2Session::on_stream_closed(http2::StreamId id, const base::Error& error) {
+  Http2Stream* stream = find(id);
+  if (stream == nullptr) return;
+  stream->closed_ = true;
+  stream->stall_.cancel();
+  if (!stream->borrowed_) {
+    drop(*stream);
+    on_streams_changed();
+    return;
+  }
+  // A peer that answered in full may drop the rest of what we send (RFC 9113 §8.1).
+  const bool answered = side_ == http2::Side::upstream && stream->remote_end_;
+  if (!error || answered) return;
+  base::Error e = error;
+  e.fault = peer_fault_;
+  e.reused = served_ > 1;
+  http::StreamReceiver* receiver = std::exchange(stream->receiver_, nullptr);
+  release(*stream);
+  if (receiver != nullptr) receiver->on_error(e);
+}
+
+// ---- output ----
+
+void Http2Session::on_flush() {
+  while (connection_->is_open() && connection_->unwritten() == 0) {
+    codec_.now(loop_.now());
+    const bool more = codec_.pump(out_, kBatch);
+    if (!cancel_when_sent_.empty()) cancel_finished();
+    if (out_.empty()) break;
+    connection_->write(out_.data());
+    out_.clear();
+    loop_.timers().arm(write_timer_, stalls_.send, loop_.now());
+    if (!more) break;
+  }
+  codec_failed();
+}
+
+// The rest of their message is unwanted once all of ours is framed (RFC 9113 §8.1: NO_ERROR).
+void Http2Session::cancel_finished() {
+  std::erase_if(cancel_when_sent_, [this](http2::StreamId id) {
+    Http2Stream* stream = find(id);
+    if (stream == nullptr || stream->closed_ || stream->remote_end_) return true;
+    if (codec_.unsent(id) != 0) return false;
+    codec_.reset(id, side_ == http2::Side::client ? kNoError : kCancel);
+    pump_soon();
+    return true;
+  });
+}
+
+void Http2Session::on_written(std::size_t) {
+  if (connection_->unwritten() == 0) {
+    write_timer_.cancel();
+    if (codec_.wants_write()) pump_soon();
+    if (over_) finish_connection();
+  } else {
+    loop_.timers().arm(write_timer_, stalls_.send, loop_.now());
+  }
+}
+
+void Http2Session::on_write_stall() {
+  base::Error error = base::client_error(base::ErrorCode::body_timeout);
+  on_closed(error);
+  close_connection(true);
+}
+
+void Http2Session::finish_connection() {
+  if (connection_->unwritten() == 0 && !codec_.wants_write()) connection_->finish();
+}
+
+void Http2Session::close_connection(bool abortive) noexcept {
+  over_ = true;
+  write_timer_.cancel();
+  static_cast<net::Flush*>(this)->unlink();
+  connection_->close(abortive);
+}
+
+void Http2Session::go_quiet() {
+  out_.release();
+  spare_.clear();
+  connection_->idle();
+}
+
+}  // namespace sallyport::session
