@@ -6,6 +6,7 @@
 // prefix that happens to cover the mapped range does not match IPv4 addresses.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -19,11 +20,12 @@
 namespace sallyport::net {
 
 struct Cidr {
-  IpAddress first;
-  IpAddress last;
+  IpAddress network;
+  std::uint8_t prefix = 0;  // bits, of 32 for IPv4 and of 128 for IPv6
 
   // Strict: a host bit that is set is an error that names the block that was probably meant.
   [[nodiscard]] static boost::system::result<Cidr, std::string> parse(std::string_view text);
+  [[nodiscard]] std::string to_string() const;
   bool operator==(const Cidr&) const = default;
 };
 
@@ -32,11 +34,20 @@ class CidrSet {
   CidrSet() = default;  // contains nothing
   explicit CidrSet(std::span<const Cidr> blocks);
   [[nodiscard]] bool contains(const IpAddress& address) const noexcept;
-  [[nodiscard]] bool empty() const noexcept { return ranges_.empty(); }
+  [[nodiscard]] bool empty() const noexcept { return v4_.empty() && v6_.empty(); }
   bool operator==(const CidrSet&) const = default;
 
  private:
-  std::vector<Cidr> ranges_;  // sorted, disjoint, not adjacent
+  struct Range {
+    std::array<std::uint8_t, 16> first;
+    std::array<std::uint8_t, 16> last;
+    auto operator<=>(const Range&) const = default;
+  };
+  using Ranges = std::vector<Range>;  // sorted, disjoint
+  static void merge(Ranges& ranges);
+
+  Ranges v4_;
+  Ranges v6_;
 };
 
 }  // namespace sallyport::net

@@ -39,7 +39,7 @@ class Connector final : private Wake {
   void on_wake() override;
   void on_deadline();
   void done(std::uint64_t attempt, int error_number);
-  void fail(const base::Error& error);
+  void fail(int error_number, base::ErrorCode code);
   void fail_later(int error_number);
 
   Loop& loop_;

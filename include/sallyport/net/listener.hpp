@@ -55,14 +55,14 @@ class ListenerSocket {
   int fd_ = -1;
 };
 
-class Listener {
+class Listener final : private Wake {
  public:
   class Handler {
    public:
     // TCP_NODELAY and keep-alive are set. May pause(), drain() or destroy the listener.
     virtual void on_accept(TcpSocket socket, const Endpoint& peer, const Endpoint& local) = 0;
-    // overloaded: out of descriptors or memory, accepting rests for kBackOff; others: one
-    // connection was lost. cause = errno.
+    // reset: one connection was gone before it was taken. Others (overloaded: out of descriptors
+    // or memory): accepting rests for kBackOff. cause = errno.
     virtual void on_accept_error(const base::Error& error) = 0;
     // drain() is through and the socket closed.
     virtual void on_drained() {}
@@ -85,7 +85,7 @@ class Listener {
   void pause() noexcept;
   void resume() noexcept;
   // Accepts what is queued, also when paused, then closes. on_accept() is called for each, then
-  // on_drained(), in later turns.
+  // on_drained(), but none from within this call.
   void drain();
   void close() noexcept;
   [[nodiscard]] bool is_open() const noexcept { return acceptor_.is_open(); }
@@ -93,14 +93,16 @@ class Listener {
 
  private:
   using Acceptor = boost::asio::basic_socket_acceptor<boost::asio::ip::tcp, Executor>;
-  enum class Taken : std::uint8_t { one, none_left, lost, exhausted };
   struct Ready;
 
+  void on_wake() override;
   void wait();
   void ready();
-  [[nodiscard]] Taken take_one();
   void on_retry();
-  void drain_some();
+  void accept_batch();
+  void drained();
+  [[nodiscard]] int accept_one(TcpSocket& socket, Endpoint& peer);
+  [[nodiscard]] bool may_accept() const noexcept { return is_open() && (draining_ || !paused_); }
 
   Loop& loop_;
   Handler& handler_;

@@ -44,11 +44,13 @@ class ProxyProtocol {
  private:
   enum class Version : std::uint8_t { unknown, one, two };
 
-  void fail(const char* why) noexcept;
+  void fail(std::string_view why) noexcept;
   void step(char byte) noexcept;
+  void step_start() noexcept;
+  void step_v1() noexcept;
   void finish_v1() noexcept;
+  void step_v2() noexcept;
   void finish_v2() noexcept;
-  [[nodiscard]] bool keep(char byte) noexcept;
 
   Header header_;
   // Version 1's line, or version 2's fixed part and addresses (16 + 36; a UNIX pair's 216 are not kept).

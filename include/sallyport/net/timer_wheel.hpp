@@ -16,21 +16,26 @@
 namespace sallyport::net {
 
 struct TimerTag;
+class TimerWheel;
 
-// Derive or hold one; on_timer() is called once per arm(), from the loop's tick (a turn of its own).
-class Timer : public base::ListHook<TimerTag> {
+class TimerHook : public base::ListHook<TimerTag> {
  public:
-  [[nodiscard]] bool armed() const noexcept { return linked(); }
-  void cancel() noexcept { unlink(); }
   [[nodiscard]] base::Instant deadline() const noexcept { return deadline_; }
-  virtual void on_timer() = 0;
-
- protected:
-  ~Timer() = default;
 
  private:
   friend class TimerWheel;
   base::Instant deadline_{};
+};
+
+// Derive or hold one; on_timer() is called once per arm(), from the loop's tick (a turn of its own).
+class Timer : public TimerHook {
+ public:
+  [[nodiscard]] bool armed() const noexcept { return linked(); }
+  void cancel() noexcept { unlink(); }
+  virtual void on_timer() = 0;
+
+ protected:
+  ~Timer() = default;
 };
 
 class TimerWheel {

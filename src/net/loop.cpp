@@ -1,0 +1,130 @@
+#include "sallyport/net/loop.hpp"
+
+#include <utility>
+
+#include <boost/asio/basic_waitable_timer.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/post.hpp>
+
+namespace sallyport::net {
+
+namespace {
+// Passes over the work lists before the turn ends and the rest is posted: objects that keep
+// waking each other must not starve the sockets.
+constexpr int kRoundsPerTurn = 64;
+// Read buffers kept for the next reader; 64 are 2 MiB a worker. Those beyond are freed.
+constexpr std::size_t kSpareBuffers = 64;
+}  // namespace
+
+struct Loop::Tick {
+  using WaitableTimer =
+      boost::asio::basic_waitable_timer<base::Clock, boost::asio::wait_traits<base::Clock>, Executor>;
+
+  Tick(Loop& owner, base::Milliseconds period) : loop(owner), resolution(period), timer(owner.io_) {}
+
+  void arm() {
+    timer.expires_after(resolution);
+    timer.async_wait([this](const boost::system::error_code& ec) {
+      if (ec) return;
+      {
+        const Turn turn(loop);
+        loop.timers_.advance(loop.now_);
+      }
+      arm();
+    });
+  }
+
+  Loop& loop;
+  base::Milliseconds resolution;
+  WaitableTimer timer;
+};
+
+// Concurrency hint 1: one thread runs the loop, others may post to it.
+Loop::Loop(base::Milliseconds resolution)
+    : now_(base::Clock::now()),
+      wall_now_(base::WallClock::now()),
+      scratch_(std::make_unique_for_overwrite<char[]>(kScratch)),
+      io_(1),
+      tick_(std::make_unique<Tick>(*this, resolution)) {
+  spare_buffers_.reserve(kSpareBuffers);
+}
+
+Loop::~Loop() {
+  // The dead may hold sockets, and may hand in more dead.
+  while (!dead_.empty()) std::exchange(dead_, {}).clear();
+}
+
+void Loop::run() {
+  const auto work = boost::asio::make_work_guard(io_);
+  tick_->arm();
+  io_.run();
+  tick_->timer.cancel();
+  io_.restart();
+}
+
+void Loop::stop() {
+  io_.stop();
+}
+
+void Loop::reap(std::unique_ptr<Reapable> dead) {
+  dead_.push_back(std::move(dead));
+  if (depth_ == 0) drain_soon();
+}
+
+std::unique_ptr<char[]> Loop::lend_read_buffer() {
+  ++lent_;
+  if (spare_buffers_.empty()) return std::make_unique_for_overwrite<char[]>(kReadBuffer);
+  std::unique_ptr<char[]> buffer = std::move(spare_buffers_.back());
+  spare_buffers_.pop_back();
+  return buffer;
+}
+
+void Loop::give_back(std::unique_ptr<char[]> buffer) noexcept {
+  if (buffer == nullptr) return;
+  --lent_;
+  if (spare_buffers_.size() < kSpareBuffers) spare_buffers_.push_back(std::move(buffer));
+}
+
+void Loop::begin_turn() noexcept {
+  now_ = base::Clock::now();
+  wall_now_ = base::WallClock::now();
+}
+
+Loop::Turn::Turn(Loop& loop) noexcept : loop_(loop) {
+  if (loop_.depth_++ == 0) loop_.begin_turn();
+}
+
+Loop::Turn::~Turn() {
+  // Work is done while the depth is still 1, so that turns opened by it join this one.
+  if (loop_.depth_ == 1) loop_.drain();
+  --loop_.depth_;
+}
+
+void Loop::drain() noexcept {
+  for (int round = 0; round < kRoundsPerTurn; ++round) {
+    if (!wakes_.empty()) {
+      base::IntrusiveList<Wake, WakeTag> batch;
+      batch.splice_back(wakes_);
+      while (Wake* wake = batch.pop_front()) wake->on_wake();
+    } else if (!flushes_.empty()) {
+      base::IntrusiveList<Flush, FlushTag> batch;
+      batch.splice_back(flushes_);
+      while (Flush* flush = batch.pop_front()) flush->on_flush();
+    } else if (!dead_.empty()) {
+      std::exchange(dead_, {}).clear();
+    } else {
+      return;
+    }
+  }
+  if (!wakes_.empty() || !flushes_.empty() || !dead_.empty()) drain_soon();
+}
+
+void Loop::drain_soon() noexcept {
+  if (std::exchange(drain_posted_, true)) return;
+  boost::asio::post(io_, [this] {
+    drain_posted_ = false;
+    const Turn turn(*this);
+  });
+}
+
+}  // namespace sallyport::net
