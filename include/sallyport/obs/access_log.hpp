@@ -8,6 +8,7 @@
 // AccessLog is owned by the server and dies after the workers: it drains, within a deadline.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -91,7 +92,7 @@ class AccessRing {
 
  private:
   [[nodiscard]] char* reserve(std::size_t n) noexcept;
-  void publish(const char* end) noexcept;
+  void publish(std::size_t length) noexcept;
 
   const std::size_t capacity_;
   const std::unique_ptr<char[]> memory_;
@@ -101,11 +102,11 @@ class AccessRing {
   // Positions count bytes since the start; position % capacity is the offset. A line never
   // spans the end: the worker leaves the rest of the lap unused, from lap_end_ on.
   alignas(64) std::atomic<std::uint64_t> head_{0};  // written by the worker
-  std::atomic<std::uint64_t> lap_end_{0};           // written by the worker before head_ passes it
+  std::atomic<std::uint64_t> lap_end_{UINT64_MAX};  // written by the worker before head_ passes it
   std::uint64_t seen_tail_ = 0;                     // the worker's last look at tail_
   std::uint64_t reserved_ = 0;                      // where the line being written begins
   std::int64_t stamp_second_ = -1;                  // the second that stamp_ spells
-  char stamp_[20] = {};
+  std::array<char, 19> stamp_{};
   std::atomic<std::uint64_t> dropped_{0};
   alignas(64) std::atomic<std::uint64_t> tail_{0};  // written by the writer
   std::atomic<bool> woken_{false};

@@ -67,7 +67,7 @@ class RateLimit {
  private:
   std::uint32_t burst_;
   base::Duration interval_;
-  base::Instant earliest_{};  // when the bucket was last full, moved on by what was spent
+  base::Instant full_{};  // when all of the burst will be there again
   std::uint64_t held_back_ = 0;
 };
 
@@ -102,6 +102,8 @@ class Log {
   void flush() noexcept;
 
  private:
+  void write(Level level, std::string_view name, Fields fields, std::uint64_t held_back) noexcept;
+
   struct State;
   std::unique_ptr<State> state_;
 };

@@ -79,7 +79,7 @@ class LazyCounters {
   LazyCounters(std::size_t size, Register make);
   void add(Shard& shard, std::size_t index, std::uint64_t n = 1) const {
     if (index >= size_) return;
-    std::uint32_t slot = slots_[index].load(std::memory_order_relaxed);
+    std::uint32_t slot = slots_[index].load(std::memory_order_acquire);
     if (slot == 0) slot = resolve(index);
     shard.add(CounterId{slot}, n);
   }
@@ -98,7 +98,7 @@ class LazyHistograms {
   LazyHistograms(std::size_t size, const Buckets& buckets, Register make);
   void observe(Shard& shard, std::size_t index, base::Duration value) const {
     if (index >= size_) return;
-    std::uint32_t slot = slots_[index].load(std::memory_order_relaxed);
+    std::uint32_t slot = slots_[index].load(std::memory_order_acquire);
     if (slot == 0) slot = resolve(index);
     shard.observe(HistogramId{slot, buckets_}, value);
   }
@@ -111,29 +111,44 @@ class LazyHistograms {
   Register register_;
 };
 
-// Counters by a name out of a library's closed set (a cipher, a group). Looked up without a
-// lock in a short append-only list; past kMax names everything is "_other".
-class NamedCounters {
+// Counters by a key out of a closed set that no table here lists (a cipher's name, a status and
+// a reason). Looked up without a lock in a short append-only list, which suits the handful of
+// keys that really occur; past kMax keys everything is one series, "_other".
+template <class Key>
+class KeyedCounters {
  public:
   static constexpr std::size_t kMax = 48;
-  using Register = std::function<CounterId(std::string_view name)>;
-  explicit NamedCounters(Register make);
-  void add(Shard& shard, std::string_view name) const;
+  // nullptr: for "_other".
+  using Register = std::function<CounterId(const Key* key)>;
+  explicit KeyedCounters(Register make) : register_(std::move(make)) {}
+
+  template <class Sought>
+  void add(Shard& shard, const Sought& key) const {
+    const std::size_t size = size_.load(std::memory_order_acquire);
+    for (std::size_t i = 0; i < size; ++i) {
+      if (entries_[i].key == key) return shard.add(entries_[i].id);
+    }
+    shard.add(resolve(Key(key)));
+  }
 
  private:
   struct Entry {
-    std::string name;
+    Key key{};
     CounterId id;
   };
-  [[nodiscard]] CounterId resolve(std::string_view name) const;
+  [[nodiscard]] CounterId resolve(const Key& key) const;
+
   Register register_;
   mutable std::mutex mutex_;
   mutable std::array<Entry, kMax> entries_;
   mutable std::atomic<std::size_t> size_{0};  // entries below it never change
-  mutable CounterId other_;
 };
+using NamedCounters = KeyedCounters<std::string>;
+extern template class KeyedCounters<std::string>;
+extern template class KeyedCounters<std::uint32_t>;
 
 class Metrics;
+struct Families;
 
 // Handshakes of one host on one listener.
 class HostMetrics {
@@ -160,7 +175,9 @@ class ListenerMetrics {
   void handshake_begun(Shard& shard) const { shard.add(in_progress_, 1); }
   void handshake_ended(Shard& shard) const { shard.add(in_progress_, -1); }
   void handshake_duration(Shard& shard, bool resumed, base::Duration took) const;
-  void handshake_cpu(Shard& shard, base::Duration used) const { shard.observe(cpu_, used); }
+  void handshake_cpu(Shard& shard, base::Duration used) const {
+    shard.add(cpu_, used.count() > 0 ? static_cast<std::uint64_t>(used.count()) : 0);
+  }
   void hello_retry_request(Shard& shard) const { shard.add(hello_retry_); }
   void hello_segmented(Shard& shard) const { shard.add(segmented_); }
   void cipher(Shard& shard, std::string_view name) const { ciphers_.add(shard, name); }
@@ -177,8 +194,7 @@ class ListenerMetrics {
   LazyCounters closed_;
   GaugeId in_progress_;
   std::array<HistogramId, 2> duration_;  // full, resumed
-  HistogramId cpu_;
-  CounterId hello_retry_, segmented_;
+  CounterId cpu_, hello_retry_, segmented_;
   NamedCounters ciphers_, groups_, sigalgs_;
   std::shared_ptr<const HostMetrics> unmatched_;
 };
@@ -203,7 +219,7 @@ class RouteMetrics {
   CounterId request_bytes_, response_bytes_;
   LazyCounters requests_;
   LazyHistograms duration_, first_byte_;
-  LazyCounters local_replies_;
+  KeyedCounters<std::uint32_t> local_replies_;  // status << 16 | reason
 };
 
 class UpstreamMetrics {
@@ -292,7 +308,6 @@ class Metrics {
   friend class ListenerMetrics;
   friend class RouteMetrics;
   friend class UpstreamMetrics;
-  struct Families;
 
   template <class T, class... Names>
   std::shared_ptr<const T> shared(std::map<std::string, std::weak_ptr<const T>>& cache, std::string key,

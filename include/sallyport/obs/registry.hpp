@@ -37,6 +37,7 @@ struct FamilyOptions {
   const Buckets* buckets = &kNoBuckets;  // histograms
   std::size_t cap = kSeriesCap;
   Overflow overflow = Overflow::sum;
+  double scale = 1;  // counters and gauges: what one unit of a slot is in the exposed unit
 };
 
 class Registry {
@@ -67,7 +68,9 @@ class Registry {
 
   // Series that are set or asked for rather than counted in shards. Thread-safe.
   void set(FamilyRef family, LabelValues labels, double value);
-  // `read` is called at each scrape, on the scraping thread, until the registry dies.
+  void add(FamilyRef family, LabelValues labels, double value);
+  // `read` is called at each scrape, on the scraping thread and under the registry's lock, until
+  // the registry dies; it must not call the registry.
   void pull(FamilyRef family, LabelValues labels, std::function<double()> read);
   // Replaces all set() series of the family: what is not in `rows` is no longer exposed (a
   // certificate that was replaced must not go on to alarm).
@@ -85,7 +88,9 @@ class Registry {
   struct Series;
   class Exposition;
 
-  Series& series(Family& family, LabelValues labels);
+  Series& series(Family& family, std::vector<std::string> labels);
+  [[nodiscard]] std::uint32_t slot(FamilyRef family, LabelValues labels, std::uint32_t slots);
+  [[nodiscard]] const Buckets* buckets(FamilyRef family) const;
   std::uint32_t allocate(std::uint32_t slots);
   [[nodiscard]] std::uint64_t sum(std::uint32_t slot) const;
 

@@ -75,16 +75,18 @@ class Shard {
  private:
   friend class Registry;
   using Slot = std::atomic<std::uint64_t>;
-  struct Block;
+  struct alignas(64) Block {
+    std::array<Slot, kBlockSlots> slots{};
+  };
 
   void bump(std::uint32_t slot, std::uint64_t n) noexcept {
-    Slot& s = blocks_[slot / kBlockSlots].load(std::memory_order_acquire)[slot % kBlockSlots];
+    Slot& s = blocks_[slot / kBlockSlots].load(std::memory_order_acquire)->slots[slot % kBlockSlots];
     s.store(s.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
   }
   // Makes blocks [0, count) writable. Under the registry's lock.
   void grow(std::uint32_t count);
 
-  std::array<std::atomic<Slot*>, kBlocks> blocks_{};
+  std::array<std::atomic<Block*>, kBlocks> blocks_{};
 };
 
 }  // namespace sallyport::obs

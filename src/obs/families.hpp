@@ -1,0 +1,39 @@
+// Every metric that Sallyport exposes: its name, help, labels and buckets, in one place.
+//
+// Owned by Metrics. Names follow Prometheus' rules: base units, unit as suffix, counters end in
+// _total, no label that a client can choose.
+#pragma once
+
+#include "sallyport/obs/registry.hpp"
+
+namespace sallyport::obs {
+
+inline constexpr Buckets kHandshakeBuckets =
+    Buckets::of_seconds({.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10});
+// Up to the 120 s after which Cloudflare gives up (524), so that the risk is visible.
+inline constexpr Buckets kRequestBuckets =
+    Buckets::of_seconds({.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 90, 120});
+inline constexpr Buckets kReloadBuckets = Buckets::of_seconds({.01, .05, .1, .5, 1, 5, 30});
+inline constexpr Buckets kLagBuckets = Buckets::of_seconds({.0001, .0005, .001, .005, .01, .05, .1, .5, 1});
+
+struct Families {
+  using Ref = Registry::FamilyRef;
+  explicit Families(Registry& registry);
+
+  Ref build_info;
+  Ref handshakes, handshake_failures, handshake_duration, handshake_cpu, ciphers, groups, sigalgs;
+  Ref hello_retry_requests, hello_segmented, handshakes_in_progress, client_cert;
+  Ref certificate_not_after, certificate_not_before, certificate_loaded, ticket_rotations;
+  Ref reloads, reload_successful, reload_success_time, generation, generations_alive, reload_duration;
+  Ref listener_connections_total, listener_connections, listener_rejected, connection_closed;
+  Ref requests, request_duration, first_byte, in_flight, request_bytes, response_bytes, local_replies;
+  Ref stream_resets, goaways, floods;
+  Ref upstream_connections_total, upstream_connections, upstream_connect, upstream_tls, upstream_response;
+  Ref upstream_requests, upstream_retries, upstream_pending, upstream_endpoints, upstream_ejections;
+  Ref client_ip_source, access_log_dropped, memory, loop_lag;
+};
+
+// process_*: read from /proc at each scrape.
+void add_process_families(Registry& registry);
+
+}  // namespace sallyport::obs
