@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstring>
+#include <functional>
 
 namespace sallyport::http {
 
@@ -111,7 +112,9 @@ FieldId field_id(std::string_view name) noexcept {
   return FieldId::other;
 }
 
-std::string_view field_name(FieldId id) noexcept { return kNames[static_cast<std::size_t>(id)]; }
+std::string_view field_name(FieldId id) noexcept {
+  return kNames[static_cast<std::size_t>(id)];
+}
 
 std::size_t Fields::bytes() const noexcept {
   std::size_t sum = 0;
@@ -128,10 +131,15 @@ void Fields::clear() noexcept {
   live_ = 0;
 }
 
+bool Fields::in_arena(std::string_view text) const noexcept {
+  const std::less<const char*> before;
+  return !before(text.data(), text_.data()) && before(text.data(), text_.data() + text_.size());
+}
+
 Fields::Slice Fields::store(std::string_view text) {
   const auto offset = static_cast<std::uint32_t>(text_.size());
   // A view into this very arena would dangle while it grows.
-  if (text.data() >= text_.data() && text.data() < text_.data() + text_.size()) {
+  if (in_arena(text)) {
     const auto from = static_cast<std::size_t>(text.data() - text_.data());
     const std::size_t n = text.size();
     text_.resize(offset + n);
@@ -156,8 +164,11 @@ void Fields::add_slices(Slice name, Slice value, FieldId id) {
 }
 
 void Fields::add(std::string_view name, std::string_view value, FieldId id) {
+  // The value may be a view into this arena, which the name's copy may move.
+  const bool inside = in_arena(value);
+  const std::size_t from = inside ? static_cast<std::size_t>(value.data() - text_.data()) : 0;
   const Slice n = store(name);
-  const Slice v = store(value);
+  const Slice v = store(inside ? std::string_view(text_).substr(from, value.size()) : value);
   add_slices(n, v, id);
 }
 

@@ -5,15 +5,18 @@
 namespace sallyport::http {
 
 namespace {
-constexpr std::array<std::string_view, 10> kMethods = {"other", "GET",     "HEAD",  "POST", "PUT",
+constexpr std::array<std::string_view, 10> kMethods = {"other",  "GET",     "HEAD",    "POST",  "PUT",
                                                        "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"};
 }  // namespace
 
 std::string_view to_string(Version v) noexcept {
   switch (v) {
-    case Version::http10: return "HTTP/1.0";
-    case Version::http11: return "HTTP/1.1";
-    case Version::http2: break;
+    case Version::http10:
+      return "HTTP/1.0";
+    case Version::http11:
+      return "HTTP/1.1";
+    case Version::http2:
+      break;
   }
   return "HTTP/2.0";
 }
@@ -25,7 +28,9 @@ Method method_of(std::string_view text) noexcept {
   return Method::other;
 }
 
-std::string_view to_string(Method m) noexcept { return kMethods[static_cast<std::size_t>(m)]; }
+std::string_view to_string(Method m) noexcept {
+  return kMethods[static_cast<std::size_t>(m)];
+}
 
 bool idempotent(Method m) noexcept {
   switch (m) {
@@ -34,8 +39,10 @@ bool idempotent(Method m) noexcept {
     case Method::put:
     case Method::del:
     case Method::options:
-    case Method::trace: return true;
-    default: return false;
+    case Method::trace:
+      return true;
+    default:
+      return false;
   }
 }
 

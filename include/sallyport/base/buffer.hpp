@@ -34,6 +34,7 @@ class Buffer {
     commit(bytes.size());
   }
   void append(std::string_view text) { append(std::span<const char>(text.data(), text.size())); }
+  void append(const char* text) { append(std::string_view(text)); }  // a literal, without its NUL
   void push(char byte) { append(std::span<const char>(&byte, 1)); }
 
   // At least n writable bytes behind the end; commit() makes them part of the queue.

@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace sallyport::http {
@@ -89,8 +90,24 @@ class Fields {
   };
 
   Fields() = default;
-  Fields(Fields&&) noexcept = default;
-  Fields& operator=(Fields&&) noexcept = default;
+  // What is moved from is empty, and may be used again.
+  Fields(Fields&& other) noexcept
+      : text_(std::move(other.text_)),
+        entries_(std::move(other.entries_)),
+        present_(std::exchange(other.present_, 0)),
+        live_(std::exchange(other.live_, 0)) {
+    other.text_.clear();
+  }
+  Fields& operator=(Fields&& other) noexcept {
+    if (this == &other) return *this;
+    text_ = std::move(other.text_);
+    entries_ = std::move(other.entries_);
+    present_ = std::exchange(other.present_, 0);
+    live_ = std::exchange(other.live_, 0);
+    other.clear();
+    return *this;
+  }
+  ~Fields() = default;
   Fields(const Fields&) = default;
   Fields& operator=(const Fields&) = default;
 
@@ -156,6 +173,7 @@ class Fields {
     FieldId id;
     bool removed;
   };
+  [[nodiscard]] bool in_arena(std::string_view text) const noexcept;
   void drop(Entry& e) noexcept;
   void recount(FieldId id) noexcept;
 

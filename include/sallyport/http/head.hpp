@@ -43,10 +43,14 @@ class RequestHead {
   [[nodiscard]] std::string_view method_text() const noexcept {
     return method == Method::other ? fields.view(method_text_) : to_string(method);
   }
-  [[nodiscard]] std::string_view scheme() const noexcept { return fields.view(scheme_); }        // "https"
-  [[nodiscard]] std::string_view authority() const noexcept { return fields.view(authority_); }  // host[:port]
+  [[nodiscard]] std::string_view scheme() const noexcept { return fields.view(scheme_); }  // "https"
+  [[nodiscard]] std::string_view authority() const noexcept {
+    return fields.view(authority_);
+  }                                                                                        // host[:port]
   [[nodiscard]] std::string_view target() const noexcept { return fields.view(target_); }  // "/a?b", or "*"
-  [[nodiscard]] std::string_view protocol() const noexcept { return fields.view(protocol_); }  // "" or "websocket"
+  [[nodiscard]] std::string_view protocol() const noexcept {
+    return fields.view(protocol_);
+  }                                                       // "" or "websocket"
   [[nodiscard]] std::string_view path() const noexcept;   // the target without its query
   [[nodiscard]] std::string_view query() const noexcept;  // behind '?', without it
 

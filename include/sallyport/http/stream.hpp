@@ -31,7 +31,8 @@ class StreamReceiver {
  public:
   // Upstream side only. Zero or more 1xx (never 101), then one other head (101 = tunnel from here on).
   virtual void on_response(ResponseHead&& head, bool end) = 0;
-  virtual void on_data(std::span<const char> bytes, bool end) = 0;  // the view dies with the call; may be empty with end
+  virtual void on_data(std::span<const char> bytes,
+                       bool end) = 0;  // the view dies with the call; may be empty with end
   virtual void on_trailers(Fields&& trailers) = 0;
   // n bytes of what send_data() took have left the stream's buffer for the connection.
   virtual void on_sent(std::size_t n) = 0;

@@ -60,7 +60,9 @@ class RequestCodec {
   [[nodiscard]] bool written() const noexcept { return writer_.done(); }
   // After both ended: may another request follow on this connection? By the client's version and
   // Connection, by what our response said and whether it kept its length.
-  [[nodiscard]] bool keep_alive() const noexcept { return keep_alive_ && !writer_.broken(); }
+  [[nodiscard]] bool keep_alive() const noexcept {
+    return keep_alive_ && !writer_.broken() && reader_.state() != MessageReader::State::failed;
+  }
   // The response will say Connection: close; call before write_response() of a final status.
   void close_after() noexcept { keep_alive_ = false; }
   // Bytes pass unframed both ways: a 101 was written.
@@ -82,6 +84,7 @@ class RequestCodec {
 
  private:
   void take_head(std::span<const char> bytes, Events& events);
+  void open_tunnel(const http::ResponseHead& head, base::Buffer& out);
 
   MessageReader reader_;
   MessageWriter writer_;
@@ -131,8 +134,11 @@ class ResponseCodec {
   [[nodiscard]] bool received() const noexcept { return reader_.state() == MessageReader::State::done; }
   // Something of the response's head, a 1xx included, was received.
   [[nodiscard]] bool response_begun() const noexcept { return informational_ != 0 || !reader_.idle(); }
-  // After both ended: may another request follow?
-  [[nodiscard]] bool keep_alive() const noexcept { return keep_alive_ && written() && !writer_.broken(); }
+  // After both ended: may another request follow? Not if bytes came behind the response: they
+  // would be taken for the next one's.
+  [[nodiscard]] bool keep_alive() const noexcept {
+    return keep_alive_ && received() && written() && !reader_.surplus() && !writer_.broken();
+  }
   // The request will say Connection: close; call before write_request().
   void close_after() noexcept { keep_alive_ = false; }
   [[nodiscard]] bool tunnel() const noexcept { return reader_.state() == MessageReader::State::tunnel; }
@@ -145,7 +151,7 @@ class ResponseCodec {
   void release() noexcept;
 
  private:
-  void take_head(std::span<const char> bytes, Events& events);
+  void take_head(std::span<const char> bytes, std::size_t size, Events& events);
 
   MessageReader reader_;
   MessageWriter writer_;

@@ -70,7 +70,6 @@ class HeadParser {
   Step read_value(std::string_view text);
   Step end_of_line(std::string_view text, std::size_t at, Stage next);
   Step fail(base::ErrorCode code) noexcept;
-  Step over_line() noexcept;
 
   std::vector<Line> lines_;
   Bounds bounds_;

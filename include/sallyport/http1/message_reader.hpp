@@ -48,8 +48,8 @@ class MessageReader {
   [[nodiscard]] HeadParser& head() noexcept { return head_; }
 
   void next_head() noexcept;
-  // After a head: its body is framed so. `none` ends the message.
-  void begin_body(const http::Framing& framing) noexcept;
+  // After a head: its body is framed so. `none` ends the message, with or without bytes behind it.
+  void begin_body(const http::Framing& framing, bool more) noexcept;
   void hold() noexcept { state_ = State::held; }
   void end() noexcept { state_ = State::done; }
   void begin_tunnel() noexcept;
@@ -60,12 +60,19 @@ class MessageReader {
   void receive_end_of_stream(MessageEvents& events);
   void fail(base::ErrorCode code, MessageEvents& events);
 
+  // The message has ended, and more bytes were there behind it.
+  [[nodiscard]] bool surplus() const noexcept { return surplus_; }
+
   void begin_receive() noexcept { stopped_ = false; }
   void stop() noexcept { stopped_ = true; }
   [[nodiscard]] bool stopped() const noexcept { return stopped_; }
   void release() noexcept;
 
  private:
+  void finish(bool more) noexcept {
+    state_ = State::done;
+    surplus_ = more;
+  }
   std::size_t receive_trailers(std::span<const char> bytes, MessageEvents& events);
 
   Limits limits_;
@@ -76,6 +83,7 @@ class MessageReader {
   base::Fault fault_;
   State state_ = State::head;
   bool stopped_ = false;
+  bool surplus_ = false;
 };
 
 }  // namespace sallyport::http1
