@@ -71,7 +71,7 @@ class Http2Session : protected net::ByteStream::Handler, protected http2::Codec:
   Http2Session& operator=(const Http2Session&) = delete;
 
  protected:
-  ~Http2Session() = default;
+  virtual ~Http2Session() = default;
 
   // What the sides do differently.
   virtual void on_streams_changed() = 0;                             // one opened or closed

@@ -24,6 +24,7 @@ struct ConnectionInfo {
   std::uint64_t id = 0;  // unique in the process; stands in every log line of the connection
   net::Endpoint peer;    // the client: from the PROXY protocol header if one was accepted
   net::Endpoint local;
+  std::string peer_text;           // the peer's address in words, without port
   std::uint32_t listener = 0;  // index in the snapshot of its birth
   std::string listener_name;
   bool tls = false;

@@ -1,0 +1,37 @@
+// A step that may change a request's head on its way to the upstream, or a response's head on
+// its way back. One filter a file; a route's chain is built with the snapshot and is immutable.
+//
+// Filters are shared by all workers and exchanges: they hold configuration, never state of an
+// exchange. They run on the exchange's worker, do no I/O, and see the neutral form of a head
+// (http/head.hpp), so each is written once for every version and side.
+#pragma once
+
+#include <string_view>
+
+#include "sallyport/base/clock.hpp"
+#include "sallyport/http/head.hpp"
+#include "sallyport/net/address.hpp"
+
+namespace sallyport::filter {
+
+// What a filter may know of the exchange. Views are good for the call.
+struct Context {
+  const net::Endpoint& client;
+  std::string_view client_text;  // the client's address in words, without port
+  std::uint16_t local_port = 0;  // where the client connected to
+  bool tls = false;
+  std::string_view request_id;  // ours, unique
+};
+
+class Filter {
+ public:
+  Filter() = default;
+  Filter(const Filter&) = delete;
+  Filter& operator=(const Filter&) = delete;
+  virtual ~Filter() = default;
+
+  virtual void on_request(const Context&, http::RequestHead&) const {}
+  virtual void on_response(const Context&, http::ResponseHead&) const {}
+};
+
+}  // namespace sallyport::filter

@@ -1,0 +1,58 @@
+// A worker's data path: takes requests from client sessions and runs one exchange for each.
+//
+// One per worker, on its thread; outlives the worker's sessions, dies before its pools and loop.
+// An exchange keeps the snapshot that was current when it began.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "sallyport/base/intrusive_list.hpp"
+#include "sallyport/net/loop.hpp"
+#include "sallyport/obs/access_log.hpp"
+#include "sallyport/obs/metrics.hpp"
+#include "sallyport/proxy/snapshot.hpp"
+#include "sallyport/session/client_session.hpp"
+#include "sallyport/upstream/pool.hpp"
+
+namespace sallyport::proxy {
+
+class Exchange;
+struct ExchangeTag;
+
+class Proxy final : public session::RequestHandler {
+ public:
+  Proxy(net::Loop& loop, upstream::Pools& pools, obs::Shard& shard, obs::AccessRing& access);
+  ~Proxy();
+  Proxy(const Proxy&) = delete;
+  Proxy& operator=(const Proxy&) = delete;
+
+  // Exchanges that begin from here on read this one.
+  void use(SnapshotPtr snapshot);
+  [[nodiscard]] const SnapshotRef& snapshot() const noexcept { return snapshot_; }
+  [[nodiscard]] std::size_t active() const noexcept { return active_; }
+
+  void on_request(session::ClientSession& session, http::Stream& stream, http::RequestHead&& head,
+                  bool end) override;
+  void on_bad_request(session::ClientSession& session, http::Stream& stream,
+                      const base::Error& error) override;
+
+ private:
+  friend class Exchange;
+  [[nodiscard]] Exchange& begin(session::ClientSession& session, http::Stream& stream);
+  void ended(Exchange& exchange);
+  // 32 hex digits that no other request of any worker has, short of a 128-bit coincidence.
+  void make_request_id(std::span<char, 32> id) noexcept;
+
+  net::Loop& loop_;
+  upstream::Pools& pools_;
+  obs::Shard& shard_;
+  obs::AccessRing& access_;
+  SnapshotRef snapshot_;
+  std::uint64_t random_[2];
+  std::size_t active_ = 0;
+  base::IntrusiveList<Exchange, ExchangeTag> running_;
+};
+
+}  // namespace sallyport::proxy

@@ -1,0 +1,63 @@
+// Everything that a request may read of the configuration: the rooms' immutable tables, side by
+// side, of one generation.
+//
+// Built whole and aside by runtime, posted to every worker, shared by the exchanges that began
+// under it, dead with the last of them. Nothing in it changes after it was built. Workers hold it
+// by a local_shared_ptr each, so that an exchange's reference touches no cache line of another worker.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <boost/smart_ptr/local_shared_ptr.hpp>
+#include <boost/smart_ptr/shared_ptr.hpp>
+
+#include "sallyport/config/model.hpp"
+#include "sallyport/filter/chain.hpp"
+#include "sallyport/net/cidr.hpp"
+#include "sallyport/obs/metrics.hpp"
+#include "sallyport/route/table.hpp"
+#include "sallyport/session/client_session.hpp"
+#include "sallyport/tls/context_store.hpp"
+#include "sallyport/upstream/cluster.hpp"
+
+namespace sallyport::proxy {
+
+// One route, with all that it refers to resolved.
+struct RouteEntry {
+  const config::Route* config = nullptr;  // in Snapshot::model; nullptr: the entry for what no route took
+  std::string name;                       // label in logs and metrics: "example.com/api/"
+  std::string host;                       // first name of the host; empty for a listener's route
+  filter::Chain chain;
+  std::shared_ptr<const upstream::ClusterSpec> cluster;  // nullptr: answered by ourselves
+  config::UpstreamTimeouts timeouts;                     // the upstream's with the route's laid over
+  std::optional<std::size_t> request_body;  // the route's, else its host's; empty: the listener's
+  std::shared_ptr<const obs::RouteMetrics> metrics;
+};
+
+struct ListenerEntry {
+  const config::Listener* config = nullptr;  // in Snapshot::model
+  session::ClientLimits limits;
+  net::CidrSet proxy_senders;
+  bool takes_proxy_header = false;
+  std::shared_ptr<const obs::ListenerMetrics> metrics;
+};
+
+struct Snapshot {
+  std::uint64_t generation = 0;
+  config::Model model;
+  std::shared_ptr<const tls::ContextStore> tls;  // nullptr: no https listener
+  std::unique_ptr<const route::Table> routes;
+  upstream::Clusters clusters;
+  std::vector<RouteEntry> route_entries;  // by route::Match::route
+  RouteEntry unrouted;
+  std::vector<ListenerEntry> listeners;  // by config::Model::listeners
+};
+
+using SnapshotPtr = boost::shared_ptr<const Snapshot>;
+using SnapshotRef = boost::local_shared_ptr<const Snapshot>;
+
+}  // namespace sallyport::proxy

@@ -1,0 +1,414 @@
+#include "exchange.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace sallyport::proxy {
+
+namespace {
+
+using base::ErrorCode;
+
+upstream::Outcome outcome_of(const base::Error& error) noexcept {
+  using upstream::Outcome;
+  switch (error.code) {
+    case ErrorCode::head_timeout:
+    case ErrorCode::idle_timeout:
+    case ErrorCode::body_timeout:
+      return Outcome::timeout;
+    case ErrorCode::canceled:
+    case ErrorCode::draining:
+    case ErrorCode::stream_refused:
+    case ErrorCode::total_timeout:
+      return Outcome::neutral;
+    default:
+      return error.reused ? Outcome::neutral : Outcome::reset;
+  }
+}
+
+upstream::Outcome outcome_of(std::uint16_t status) noexcept {
+  const bool gateway = status == 502 || status == 503 || status == 504;
+  return gateway ? upstream::Outcome::gateway_status : upstream::Outcome::ok;
+}
+
+}  // namespace
+
+Exchange::Exchange(Proxy& proxy, session::ClientSession& session, http::Stream& client)
+    : proxy_(proxy),
+      session_(session),
+      client_(&client),
+      snapshot_(proxy.snapshot_),
+      route_(&snapshot_->unrouted),
+      changed_(proxy.loop_),
+      begun_(proxy.loop_.now()),
+      begun_wall_(proxy.loop_.wall_now()) {
+  up_.source(client_);
+  proxy_.make_request_id(std::span<char, 32>(request_id_));
+}
+
+Exchange::~Exchange() {
+  // Cut short: the owner goes away with exchanges running.
+  if (client_ != nullptr) client_->reset(base::gateway_error(ErrorCode::draining));
+}
+
+void Exchange::begin(http::RequestHead&& head, bool end) {
+  std::swap(head_, head);
+  client_->attach(&client_side_);
+  if (end) up_.end_without_body();
+  life_ = life();
+  life_.start();
+}
+
+void Exchange::refuse(const base::Error& error) {
+  error_ = error;
+  up_.end_without_body();
+  client_->attach(&client_side_);
+  life_ = life();
+  life_.start();
+}
+
+base::Task<> Exchange::life() {
+  if (decide()) {
+    bool again = true;
+    while (again) {
+      ask();
+      while (!lease_settled()) co_await changed_.wait();
+      send_request();
+      while (!answered()) co_await changed_.wait();
+      again = try_again();
+    }
+    respond();
+  }
+  tend();
+  while (!finished()) {
+    co_await changed_.wait();
+    tend();
+  }
+  close();
+  record();
+  proxy_.ended(*this);
+}
+
+// ---- the decisions ----
+
+// False: answered already.
+bool Exchange::decide() {
+  if (error_) {
+    reply(answer_for(error_));
+    return false;
+  }
+  if (misdirected()) {
+    reply({421, Reason::misdirected, true});
+    return false;
+  }
+  const route::Match match =
+      snapshot_->routes->find(route::host_part(head_.authority()), session_.info().listener, head_);
+  switch (match.outcome) {
+    case route::Match::Outcome::route:
+      break;
+    case route::Match::Outcome::redirect:
+      redirect_to_https(*snapshot_->listeners[session_.info().listener].config);
+      return false;
+    case route::Match::Outcome::no_host:
+      reply({static_cast<std::uint16_t>(session_.info().tls ? 421 : 404),
+             session_.info().tls ? Reason::misdirected : Reason::no_route, false});
+      return false;
+    case route::Match::Outcome::no_route:
+      reply({404, Reason::no_route, false});
+      return false;
+  }
+  return admit(snapshot_->route_entries[match.route]);
+}
+
+// RFC 9110 §15.5.20: the authority is not one that this connection's handshake stands for, or a
+// reload took or tightened the host since.
+bool Exchange::misdirected() {
+  const session::ConnectionInfo& info = session_.info();
+  if (!info.tls || snapshot_->tls == nullptr) return false;
+  const tls::HostEntry* handshake = snapshot_->tls->rematch(info.sni, info.listener, info.auth_rule);
+  if (handshake == nullptr) {
+    session_.drain();
+    return true;
+  }
+  return !snapshot_->tls->serves(route::host_part(head_.authority()), info.listener, *handshake);
+}
+
+bool Exchange::admit(const RouteEntry& entry) {
+  route_ = &entry;
+  if (entry.metrics) entry.metrics->begun(proxy_.shard_);
+  if (head_.method == http::Method::trace) {
+    // It would show the upstream's view of the request, ours included, to any script.
+    reply({405, Reason::method_not_allowed, false});
+    return false;
+  }
+  if (!head_.protocol().empty() && !entry.config->websocket) {
+    reply({403, Reason::websocket_not_allowed, false});
+    return false;
+  }
+  if (const auto* fixed = std::get_if<config::Reply>(&entry.config->action)) {
+    reply(fixed->status, Reason::reply, fixed->body, &fixed->headers);
+    return false;
+  }
+  if (const auto* elsewhere = std::get_if<config::Redirect>(&entry.config->action)) {
+    redirect(*elsewhere);
+    return false;
+  }
+  const std::size_t limit = body_limit();
+  if (limit != 0 && head_.body.kind == http::BodySize::Kind::known && head_.body.length > limit) {
+    reply(answer_for(base::client_error(ErrorCode::body_too_large)));
+    return false;
+  }
+  const session::ConnectionInfo& info = session_.info();
+  const filter::Context context{info.peer, info.peer_text, info.local.port, info.tls,
+                                std::string_view(request_id_, sizeof request_id_)};
+  entry.chain.on_request(context, head_);
+  request_.emplace(proxy_.pools_.pool(entry.cluster), changed_);
+  if (entry.timeouts.total.count() != 0) {
+    proxy_.loop_.timers().arm(total_, entry.timeouts.total, proxy_.loop_.now());
+  }
+  return true;
+}
+
+std::size_t Exchange::body_limit() const noexcept {
+  if (route_->request_body) return *route_->request_body;
+  return snapshot_->listeners[session_.info().listener].config->limits.request_body;
+}
+
+void Exchange::ask() {
+  upstream::Ask ask;
+  ask.websocket = !head_.protocol().empty();
+  ask.fresh = fresh_;
+  ask.connect_timeout = route().timeouts.connect;
+  request_->acquire(ask);
+}
+
+void Exchange::send_request() {
+  if (client_ == nullptr || error_) {
+    request_->cancel();
+    return;
+  }
+  base::Result<upstream::Lease> got = request_->take();
+  if (got.has_error()) {
+    error_ = got.error();
+    return;
+  }
+  lease_ = std::move(*got);
+  reused_ = lease_.reused();
+  connect_time_ = reused_ ? base::Duration(-1) : lease_.connect_time() + lease_.tls_time();
+  request_sent_ = proxy_.loop_.now();
+  http::Stream& upstream = lease_.stream();
+  upstream.attach(&upstream_side_);
+  down_.source(&upstream);
+  if (!head_.protocol().empty()) prepare_tunnel(lease_.version());
+  const bool whole = up_.ended() && up_.bytes() == 0 && head_.protocol().empty();
+  upstream.send_request(head_, whole);
+  // A WebSocket's bytes flow once it is accepted.
+  if (!whole && head_.protocol().empty()) up_.connect(&upstream);
+  watch(route().timeouts.first_byte);
+}
+
+bool Exchange::try_again() {
+  if (!error_ || client_ == nullptr || response_arrived_) return false;
+  upstream::Attempt attempt;
+  attempt.idempotent = http::idempotent(head_.method);
+  attempt.body_held = up_.replayable();
+  attempt.response_begun = response_begun_;
+  if (error_.fault == base::Fault::client || error_.code == ErrorCode::total_timeout) return false;
+  if (request_->retry(error_, attempt) != upstream::RetryVerdict::retry) return false;
+  fresh_ = fresh_ || error_.reused;
+  error_ = {};
+  up_.rewind();
+  return true;
+}
+
+// The upstream's head goes to the client, or a reply of our own that says why there is none.
+void Exchange::respond() {
+  if (client_ == nullptr) return;
+  if (error_) {
+    reply(answer_for(error_));
+    return;
+  }
+  request_->answered();
+  up_.keep(false);
+  const base::Instant now = proxy_.loop_.now();
+  upstream_first_byte_ = now - request_sent_;
+  first_byte_ = now - begun_;
+  upstream_status_ = response_.status;
+  if (response_.status == 101 && !accept_tunnel()) {
+    drop_upstream(base::upstream_error(ErrorCode::malformed), upstream::Outcome::reset);
+    error_ = base::upstream_error(ErrorCode::malformed);
+    reply(answer_for(error_));
+    return;
+  }
+  const session::ConnectionInfo& info = session_.info();
+  const filter::Context context{info.peer, info.peer_text, info.local.port, info.tls,
+                                std::string_view(request_id_, sizeof request_id_)};
+  route().chain.on_response(context, response_);
+  status_ = response_.status;
+  head_sent_ = true;
+  if (response_end_) down_.end_without_body();
+  client_->send_response(response_, response_end_);
+  if (!response_end_) {
+    down_.connect(client_);
+    watch(idle_timeout());
+  }
+  if (tunnel_ && lease_) up_.connect(&lease_.stream());
+}
+
+// Gives back what is no longer needed, so that a slow client holds no upstream connection.
+void Exchange::tend() {
+  if (!lease_ || !head_sent_ || tunnel_) return;
+  if (down_.ended() && up_.ended() && lease_.stream().unsent() == 0) {
+    down_.source(nullptr);
+    lease_.stream().detach();
+    lease_.finished(outcome_of(upstream_status_));
+  }
+}
+
+bool Exchange::finished() const noexcept {
+  if (client_ == nullptr) return true;
+  const bool sent = head_sent_ && down_.ended() && client_->unsent() == 0;
+  return tunnel_ ? sent && up_.ended() : sent;
+}
+
+void Exchange::close() {
+  deadline_.cancel();
+  total_.cancel();
+  if (lease_) {
+    const bool whole = down_.ended() && response_arrived_;
+    down_.source(nullptr);
+    lease_.stream().detach();
+    lease_.finished(whole ? outcome_of(upstream_status_) : upstream::Outcome::neutral);
+  }
+  if (client_ != nullptr) std::exchange(client_, nullptr)->detach();
+}
+
+// ---- meanwhile: the client ----
+
+void Exchange::client_data(std::span<const char> bytes, bool end) {
+  const std::size_t limit = tunnel_ ? 0 : body_limit();
+  if (limit != 0 && up_.bytes() + bytes.size() > limit) {
+    give_up(base::client_error(ErrorCode::body_too_large));
+    return;
+  }
+  up_.on_data(bytes, end);
+  if (head_sent_ || end) watch(head_sent_ ? idle_timeout() : route().timeouts.first_byte);
+  if (end) changed_.raise();
+}
+
+void Exchange::client_trailers(http::Fields&& trailers) {
+  up_.on_trailers(std::move(trailers));
+  changed_.raise();
+}
+
+void Exchange::client_took(std::size_t n) {
+  down_.on_sent(n);
+  if (head_sent_ && !down_.ended()) watch(idle_timeout());
+  if (down_.ended()) changed_.raise();
+}
+
+void Exchange::client_failed(const base::Error& error) {
+  client_ = nullptr;
+  down_.connect(nullptr);
+  up_.source(nullptr);
+  if (!error_) error_ = error;
+  reason_ = Reason::client_gone;
+  base::Error cancel = base::client_error(ErrorCode::canceled);
+  drop_upstream(cancel, upstream::Outcome::neutral);
+  changed_.raise();
+}
+
+// ---- meanwhile: the upstream ----
+
+void Exchange::upstream_response(http::ResponseHead&& head, bool end) {
+  if (head.informational() && head.status != 101) {
+    if (client_ != nullptr) client_->send_response(head, false);
+    response_begun_ = true;
+    return;
+  }
+  std::swap(response_, head);
+  response_arrived_ = response_begun_ = true;
+  response_end_ = end;
+  changed_.raise();
+}
+
+void Exchange::upstream_data(std::span<const char> bytes, bool end) {
+  down_.on_data(bytes, end);
+  if (end) {
+    changed_.raise();
+  } else if (head_sent_) {
+    watch(idle_timeout());
+  }
+}
+
+void Exchange::upstream_trailers(http::Fields&& trailers) {
+  down_.on_trailers(std::move(trailers));
+  changed_.raise();
+}
+
+void Exchange::upstream_took(std::size_t n) {
+  up_.on_sent(n);
+  if (!response_arrived_) {
+    watch(route().timeouts.first_byte);
+  } else if (head_sent_) {
+    watch(idle_timeout());
+  }
+  if (up_.ended()) changed_.raise();
+}
+
+void Exchange::upstream_failed(const base::Error& error) {
+  down_.source(nullptr);
+  lease_.finished(outcome_of(error));
+  const bool whole = response_arrived_ && (response_end_ || down_.ended());
+  if (whole) {
+    changed_.raise();
+    return;
+  }
+  give_up(error);
+}
+
+// The present try, or with a head sent the whole exchange, is over.
+void Exchange::give_up(const base::Error& error) {
+  if (!error_) error_ = error;
+  if (lease_) drop_upstream(base::gateway_error(ErrorCode::canceled), outcome_of(error));
+  if (head_sent_ && client_ != nullptr) {
+    std::exchange(client_, nullptr)->reset(error);
+  } else if (response_arrived_ && !head_sent_) {
+    // The head is here but not passed on: what failed is the rest of it, so there is nothing to pass.
+    response_arrived_ = false;
+    response_begun_ = true;
+  }
+  changed_.raise();
+}
+
+void Exchange::drop_upstream(const base::Error& why, upstream::Outcome outcome) noexcept {
+  if (!lease_) return;
+  down_.source(nullptr);
+  lease_.stream().reset(why);
+  lease_.finished(outcome);
+}
+
+// ---- time ----
+
+base::Milliseconds Exchange::idle_timeout() const noexcept {
+  return tunnel_ ? route().timeouts.tunnel : route().timeouts.idle;
+}
+
+void Exchange::watch(base::Milliseconds idle) {
+  if (idle.count() == 0) {
+    deadline_.cancel();
+  } else {
+    proxy_.loop_.timers().arm(deadline_, idle, proxy_.loop_.now());
+  }
+}
+
+void Exchange::on_deadline() {
+  give_up(base::upstream_error(head_sent_ ? ErrorCode::idle_timeout : ErrorCode::head_timeout));
+}
+
+void Exchange::on_total() {
+  if (request_) request_->cancel();
+  give_up(base::gateway_error(ErrorCode::total_timeout));
+}
+
+}  // namespace sallyport::proxy

@@ -1,0 +1,63 @@
+#include "sallyport/proxy/proxy.hpp"
+
+#include <random>
+#include <utility>
+
+#include "exchange.hpp"
+
+namespace sallyport::proxy {
+
+Proxy::Proxy(net::Loop& loop, upstream::Pools& pools, obs::Shard& shard, obs::AccessRing& access)
+    : loop_(loop), pools_(pools), shard_(shard), access_(access) {
+  std::random_device seed;
+  for (std::uint64_t& word : random_) word = (std::uint64_t{seed()} << 32) | seed();
+  random_[0] |= 1;  // the generator must not start at all zeroes
+}
+
+Proxy::~Proxy() {
+  while (Exchange* exchange = running_.pop_front()) delete exchange;
+}
+
+void Proxy::use(SnapshotPtr snapshot) {
+  snapshot_ = SnapshotRef(std::move(snapshot));
+}
+
+Exchange& Proxy::begin(session::ClientSession& session, http::Stream& stream) {
+  auto exchange = std::make_unique<Exchange>(*this, session, stream);
+  running_.push_back(exchange.get());
+  ++active_;
+  return *exchange.release();
+}
+
+void Proxy::on_request(session::ClientSession& session, http::Stream& stream, http::RequestHead&& head,
+                       bool end) {
+  begin(session, stream).begin(std::move(head), end);
+}
+
+void Proxy::on_bad_request(session::ClientSession& session, http::Stream& stream, const base::Error& error) {
+  begin(session, stream).refuse(error);
+}
+
+// The coroutine that calls this is still on the stack: the exchange dies when the turn is over.
+void Proxy::ended(Exchange& exchange) {
+  exchange.unlink();
+  --active_;
+  loop_.reap(std::unique_ptr<net::Reapable>(&exchange));
+}
+
+// xoroshiro128+: ids must differ, not be secret.
+void Proxy::make_request_id(std::span<char, 32> id) noexcept {
+  static constexpr char kHex[] = "0123456789abcdef";
+  const auto rotate = [](std::uint64_t x, int k) { return (x << k) | (x >> (64 - k)); };
+  for (std::size_t half = 0; half < 2; ++half) {
+    const std::uint64_t a = random_[0];
+    std::uint64_t b = random_[1];
+    std::uint64_t word = a + b;
+    b ^= a;
+    random_[0] = rotate(a, 24) ^ b ^ (b << 16);
+    random_[1] = rotate(b, 37);
+    for (std::size_t i = 0; i < 16; ++i, word >>= 4) id[half * 16 + i] = kHex[word & 0xf];
+  }
+}
+
+}  // namespace sallyport::proxy

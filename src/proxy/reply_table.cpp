@@ -1,0 +1,184 @@
+#include "sallyport/proxy/reply_table.hpp"
+
+namespace sallyport::proxy {
+
+namespace {
+
+constexpr std::array<std::string_view, kReasons> kWords = {"none",
+                                                           "bad_request",
+                                                           "header_too_large",
+                                                           "uri_too_long",
+                                                           "body_too_large",
+                                                           "request_timeout",
+                                                           "not_implemented",
+                                                           "misdirected",
+                                                           "no_route",
+                                                           "method_not_allowed",
+                                                           "websocket_not_allowed",
+                                                           "redirect",
+                                                           "reply",
+                                                           "upstream_connect",
+                                                           "upstream_tls",
+                                                           "upstream_timeout",
+                                                           "upstream_reset",
+                                                           "upstream_malformed",
+                                                           "upstream_unavailable",
+                                                           "overloaded",
+                                                           "draining",
+                                                           "internal",
+                                                           "client_gone"};
+
+Answer client_answer(const base::Error& error) noexcept {
+  using base::ErrorCode;
+  switch (error.code) {
+    case ErrorCode::head_too_large:
+      return {431, Reason::header_too_large, true};
+    case ErrorCode::uri_too_long:
+      return {414, Reason::uri_too_long, true};
+    case ErrorCode::body_too_large:
+      return {413, Reason::body_too_large, true};
+    case ErrorCode::head_timeout:
+    case ErrorCode::body_timeout:
+    case ErrorCode::idle_timeout:
+      return {408, Reason::request_timeout, true};
+    case ErrorCode::unsupported:
+      return {501, Reason::not_implemented, true};
+    case ErrorCode::closed:
+    case ErrorCode::reset:
+    case ErrorCode::stream_reset:
+    case ErrorCode::canceled:
+    case ErrorCode::tls_failed:
+      return {0, Reason::client_gone, true};
+    default:
+      return {400, Reason::bad_request, true};
+  }
+}
+
+Answer upstream_answer(const base::Error& error) noexcept {
+  using base::ErrorCode;
+  switch (error.code) {
+    case ErrorCode::connect_timeout:
+    case ErrorCode::tls_timeout:
+    case ErrorCode::head_timeout:
+    case ErrorCode::body_timeout:
+    case ErrorCode::idle_timeout:
+    case ErrorCode::total_timeout:
+      return {504, Reason::upstream_timeout, false};
+    case ErrorCode::connect_refused:
+    case ErrorCode::connect_unreachable:
+    case ErrorCode::connect_failed:
+    case ErrorCode::name_unresolved:
+      return {502, Reason::upstream_connect, false};
+    case ErrorCode::tls_failed:
+    case ErrorCode::tls_untrusted:
+      return {502, Reason::upstream_tls, false};
+    case ErrorCode::no_endpoint:
+    case ErrorCode::pool_exhausted:
+      return {503, Reason::upstream_unavailable, false};
+    case ErrorCode::malformed:
+    case ErrorCode::head_too_large:
+    case ErrorCode::unsupported:
+      return {502, Reason::upstream_malformed, false};
+    default:
+      return {502, Reason::upstream_reset, false};
+  }
+}
+
+Answer gateway_answer(const base::Error& error) noexcept {
+  using base::ErrorCode;
+  switch (error.code) {
+    case ErrorCode::no_endpoint:
+    case ErrorCode::name_unresolved:
+    case ErrorCode::pool_exhausted:
+      return {503, Reason::upstream_unavailable, false};
+    case ErrorCode::overloaded:
+      return {503, Reason::overloaded, false};
+    case ErrorCode::draining:
+      return {503, Reason::draining, true};
+    case ErrorCode::total_timeout:
+      return {504, Reason::upstream_timeout, false};
+    default:
+      return {500, Reason::internal, false};
+  }
+}
+
+}  // namespace
+
+std::string_view to_string(Reason reason) noexcept {
+  return kWords[static_cast<std::size_t>(reason)];
+}
+
+const std::array<std::string_view, kReasons>& reason_words() noexcept {
+  return kWords;
+}
+
+Answer answer_for(const base::Error& error) noexcept {
+  switch (error.fault) {
+    case base::Fault::client:
+      return client_answer(error);
+    case base::Fault::upstream:
+      return upstream_answer(error);
+    case base::Fault::gateway:
+      break;
+  }
+  return gateway_answer(error);
+}
+
+std::string_view status_text(std::uint16_t status) noexcept {
+  switch (status) {
+    case 200:
+      return "OK";
+    case 201:
+      return "Created";
+    case 204:
+      return "No Content";
+    case 301:
+      return "Moved Permanently";
+    case 302:
+      return "Found";
+    case 303:
+      return "See Other";
+    case 307:
+      return "Temporary Redirect";
+    case 308:
+      return "Permanent Redirect";
+    case 400:
+      return "Bad Request";
+    case 401:
+      return "Unauthorized";
+    case 403:
+      return "Forbidden";
+    case 404:
+      return "Not Found";
+    case 405:
+      return "Method Not Allowed";
+    case 408:
+      return "Request Timeout";
+    case 410:
+      return "Gone";
+    case 413:
+      return "Content Too Large";
+    case 414:
+      return "URI Too Long";
+    case 421:
+      return "Misdirected Request";
+    case 429:
+      return "Too Many Requests";
+    case 431:
+      return "Request Header Fields Too Large";
+    case 500:
+      return "Internal Server Error";
+    case 501:
+      return "Not Implemented";
+    case 502:
+      return "Bad Gateway";
+    case 503:
+      return "Service Unavailable";
+    case 504:
+      return "Gateway Timeout";
+    default:
+      return "";
+  }
+}
+
+}  // namespace sallyport::proxy
