@@ -1,0 +1,175 @@
+#include "sallyport/net/socket_io.hpp"
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "catch.hpp"
+#include "loopback.hpp"
+
+namespace {
+
+using namespace sallyport;
+using namespace sallyport::net::test;
+using net::Loop;
+using net::SocketIo;
+
+struct Recorder : SocketIo::Handler {
+  virtual ~Recorder() = default;
+  void on_read(std::span<char> bytes) override { received.append(bytes.data(), bytes.size()); }
+  void on_read_end() override { ended = true; }
+  void on_sent(std::size_t n) override { sent += n; }
+  void on_failed(const base::Error& e) override { error = e; }
+  std::string received;
+  std::size_t sent = 0;
+  bool ended = false;
+  base::Error error;
+};
+
+}  // namespace
+
+TEST_CASE("a socket whose first bytes were read goes on in other hands, with nothing lost") {
+  Loop loop;
+  Pair pair(loop);
+  // Takes the first four bytes for itself, as a PROXY header's reader does.
+  struct Prefix final : Recorder {
+    void on_read(std::span<char> bytes) override {
+      Recorder::on_read(bytes);
+      if (received.size() >= 4) next = io->release();
+    }
+    SocketIo* io = nullptr;
+    std::optional<net::TcpSocket> next;
+  } prefix;
+  auto first = std::make_unique<SocketIo>(loop, std::move(pair.ours), base::Fault::client);
+  prefix.io = first.get();
+  {
+    const Loop::Turn turn(loop);
+    first->start(prefix);
+  }
+  send_text(pair.peer, "PR");
+  REQUIRE(run_until(loop, [&] { return prefix.received == "PR"; }));
+  send_text(pair.peer, "OXGET ");
+  REQUIRE(run_until(loop, [&] { return prefix.next.has_value(); }));
+  CHECK_FALSE(first->is_open());
+  first.reset();
+  CHECK(loop.lent() == 0);
+
+  Recorder second;
+  SocketIo io(loop, std::move(*prefix.next), base::Fault::client);
+  {
+    const Loop::Turn turn(loop);
+    io.start(second, std::string_view(prefix.received).substr(4));
+  }
+  send_text(pair.peer, "/");
+  REQUIRE(run_until(loop, [&] { return second.received.size() == 5; }));
+  CHECK(second.received == "GET /");
+}
+
+TEST_CASE("out() and schedule(): queued bytes leave in one send at the turn's end") {
+  Loop loop;
+  Pair pair(loop);
+  Recorder handler;
+  SocketIo io(loop, std::move(pair.ours), base::Fault::upstream);
+  {
+    const Loop::Turn turn(loop);
+    io.start(handler);
+    io.out().append(std::string_view("a record, "));
+    io.schedule();
+    io.out().append(std::string_view("and another"));
+    CHECK(readable_bytes(pair.peer.get()) == 0);
+  }
+  CHECK(handler.sent == 21);
+  CHECK(readable_bytes(pair.peer.get()) == 21);
+  CHECK_FALSE(io.blocked());
+}
+
+TEST_CASE("write_gather sends the queue first and keeps what the kernel does not take") {
+  Loop loop;
+  Pair pair(loop);
+  Recorder handler;
+  SocketIo io(loop, std::move(pair.ours), base::Fault::upstream);
+  constexpr std::size_t kBig = 8 * 1024 * 1024;
+  const std::string all = patterned(0, 10 + 2 * kBig + 10);
+  const std::string_view view(all);
+  {
+    const Loop::Turn turn(loop);
+    io.start(handler);
+    io.append(view.substr(0, 10));
+    io.write_gather(view.substr(10, kBig));
+    CHECK(io.blocked());
+    CHECK(handler.sent == 0);
+    CHECK(io.unsent() < 10 + kBig);
+    io.write_gather(view.substr(10 + kBig, kBig));
+    io.append(view.substr(10 + 2 * kBig));
+    io.finish();
+  }
+  std::string got;
+  std::vector<char> chunk(1024 * 1024);
+  ssize_t n = -1;
+  REQUIRE(run_until(loop, [&] {
+    n = ::recv(pair.peer.get(), chunk.data(), chunk.size(), MSG_DONTWAIT);
+    if (n > 0) got.append(chunk.data(), static_cast<std::size_t>(n));
+    return n == 0;
+  }));
+  CHECK(got == all);
+  CHECK(handler.sent == all.size());
+  CHECK(io.unsent() == 0);
+  CHECK(io.out().capacity() <= 64 * 1024);
+}
+
+TEST_CASE("an idle connection gives its write buffer back") {
+  Loop loop;
+  Pair pair(loop);
+  Recorder handler;
+  SocketIo io(loop, std::move(pair.ours), base::Fault::client);
+  {
+    const Loop::Turn turn(loop);
+    io.start(handler);
+    io.append(std::string_view("x"));
+  }
+  CHECK(io.out().capacity() > 0);
+  {
+    const Loop::Turn turn(loop);
+    io.idle();
+  }
+  CHECK(io.out().capacity() == 0);
+}
+
+TEST_CASE("hundreds of idle connections hold no buffer") {
+  Loop loop;
+  const auto listening = listen_on(loopback());
+  REQUIRE(listening.size() == 1);
+  struct Connection {
+    Descriptor peer;
+    Recorder handler;
+    std::unique_ptr<SocketIo> io;
+  };
+  std::vector<std::unique_ptr<Connection>> all;
+  for (int i = 0; i < 300; ++i) {
+    auto c = std::make_unique<Connection>();
+    c->peer = raw_socket();
+    REQUIRE(raw_connect(c->peer, listening[0].local()) == 0);
+    net::TcpSocket socket(loop.executor());
+    boost::system::error_code ec;
+    socket.assign(boost::asio::ip::tcp::v4(), ::accept4(listening[0].fd(), nullptr, nullptr, SOCK_CLOEXEC),
+                  ec);
+    REQUIRE_FALSE(ec);
+    c->io = std::make_unique<SocketIo>(loop, std::move(socket), base::Fault::client);
+    const Loop::Turn turn(loop);
+    c->io->start(c->handler);
+    all.push_back(std::move(c));
+  }
+  CHECK(loop.lent() == 300);
+  for (const auto& c : all) {
+    const Loop::Turn turn(loop);
+    c->io->idle();
+  }
+  run_ready(loop);
+  CHECK(loop.lent() == 0);
+  for (const auto& c : all) send_text(c->peer, "x");
+  CHECK(run_until(loop, [&] {
+    return std::all_of(all.begin(), all.end(), [](const auto& c) { return c->handler.received == "x"; });
+  }));
+}
