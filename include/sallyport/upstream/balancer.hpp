@@ -25,7 +25,7 @@ class Balancer {
     std::int64_t credit = 0;  // round_robin's own
   };
 
-  Balancer(config::Balance policy, std::uint64_t seed) noexcept : policy_(policy), random_(seed | 1) {}
+  Balancer(config::Balance policy, std::uint64_t seed) noexcept : policy_(policy), random_(seed) {}
 
   // The index of the next endpoint, nullopt if none is eligible.
   [[nodiscard]] std::optional<std::size_t> pick(std::vector<Candidate>& candidates) noexcept;

@@ -16,10 +16,10 @@
 
 #include "sallyport/config/model.hpp"
 #include "sallyport/session/upstream_session.hpp"
+#include "sallyport/tls/certificate.hpp"
+#include "sallyport/tls/client_context.hpp"
+#include "sallyport/tls/notes.hpp"
 
-namespace sallyport::tls {
-class ClientContext;
-}
 namespace sallyport::obs {
 class UpstreamMetrics;
 }
@@ -31,8 +31,10 @@ struct ClusterSpec {
   // A hash over everything below that makes its pool what it is, and over the name.
   std::uint64_t identity = 0;
   config::UpstreamProtocol protocol = config::UpstreamProtocol::automatic;
-  std::shared_ptr<const tls::ClientContext> tls;  // null = cleartext
-  std::string server_name;                        // SNI and verified name; empty = the endpoint's own host
+  // Null = cleartext. Its ALPN is what `protocol` asks for; of `automatic` h2 and http/1.1, and
+  // `tls_http1` offers http/1.1 alone, for endpoints known to want that and for WebSockets.
+  std::shared_ptr<const tls::ClientContext> tls;
+  std::shared_ptr<const tls::ClientContext> tls_http1;
   config::Balance balance = config::Balance::round_robin;
   std::vector<config::UpstreamEndpoint> endpoints;
   config::UpstreamTimeouts timeouts;
@@ -44,11 +46,12 @@ struct ClusterSpec {
   std::shared_ptr<const obs::UpstreamMetrics> metrics;  // may be null; not part of the identity
 };
 
-// `tls_identity` stands for the content of the TLS context (file bytes, not paths): a renewed
-// client certificate or CA makes a new pool.
+// Builds the TLS contexts too: files are read again at each call. `certificate` is ours to show,
+// loaded by the caller (upstream.tls->certificate); null if there is none. nullptr if `notes` got
+// an error.
 [[nodiscard]] std::shared_ptr<const ClusterSpec> make_cluster(
-    const config::Upstream& upstream, std::shared_ptr<const tls::ClientContext> tls,
-    std::string_view tls_identity, std::shared_ptr<const obs::UpstreamMetrics> metrics);
+    const config::Upstream& upstream, std::shared_ptr<const tls::Certificate> certificate,
+    std::shared_ptr<const obs::UpstreamMetrics> metrics, tls::Notes& notes);
 
 // By index (a route holds it) and by name.
 class Clusters {

@@ -15,12 +15,19 @@
 #include "sallyport/net/address.hpp"
 #include "sallyport/net/loop.hpp"
 #include "sallyport/session/upstream_session.hpp"
+#include "sallyport/tls/client_context.hpp"
 #include "sallyport/upstream/cluster.hpp"
 
 namespace sallyport::upstream {
 
 // What ALPN offers; over cleartext `both` is HTTP/1.1 and `h2` is prior knowledge (RFC 9113 §3.3).
 enum class Offer : std::uint8_t { h1, h2, both };
+
+// What an endpoint's TLS sessions are resumed with, one for each thing that is offered.
+struct Resumption {
+  tls::ClientSession full;
+  tls::ClientSession http1;
+};
 
 struct Dialed {
   std::unique_ptr<session::UpstreamSession> session;
@@ -42,11 +49,11 @@ class Dial : public net::Reapable {
 
 struct DialTarget {
   net::Endpoint address;
-  std::string_view
-      host;  // as configured: the name to verify where the upstream gives none; lives as the receiver
+  std::string_view host;  // as configured: the name to verify where the upstream names none
   Offer offer = Offer::h1;
   base::Milliseconds connect_timeout{0};
   base::Milliseconds tls_timeout{0};
+  Resumption* resumption = nullptr;  // outlives the session that is dialed
 };
 
 class Dialer {

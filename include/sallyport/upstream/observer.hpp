@@ -29,7 +29,7 @@ class Observer {
   virtual void on_connections(const ClusterSpec&, http::Version, ConnectionState, int /*delta*/) {}
   // Exchanges that wait for a connection.
   virtual void on_pending(const ClusterSpec&, int /*delta*/) {}
-  // Endpoints (addresses) in and out of service.
+  // Endpoint addresses in service and out of it: what changed.
   virtual void on_endpoints(const ClusterSpec&, int /*healthy*/, int /*ejected*/) {}
   virtual void on_ejected(const ClusterSpec&, std::string_view /*endpoint*/, EjectedFor, base::Duration) {}
 
@@ -40,7 +40,9 @@ class Observer {
 // The observer of a running gateway: adds to the specs' metrics in this worker's shard.
 class MetricsObserver final : public Observer {
  public:
-  explicit MetricsObserver(obs::Shard& shard) noexcept : shard_(shard) {}
+  // A gauge is the sum over all workers, and all have the same endpoints: one of them tells.
+  MetricsObserver(obs::Shard& shard, bool tells_endpoints) noexcept
+      : shard_(shard), tells_endpoints_(tells_endpoints) {}
   void on_connected(const ClusterSpec& spec, http::Version version, base::ErrorCode code,
                     base::Duration connect, base::Duration tls) override;
   void on_connections(const ClusterSpec& spec, http::Version version, ConnectionState state,
@@ -52,6 +54,7 @@ class MetricsObserver final : public Observer {
 
  private:
   obs::Shard& shard_;
+  bool tells_endpoints_;
 };
 
 }  // namespace sallyport::upstream

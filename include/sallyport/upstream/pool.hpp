@@ -60,6 +60,7 @@ class Pools {
 
  private:
   friend class Pool;
+  [[nodiscard]] std::vector<Pool*> all() const;
   void reap_if_quiet(Pool& pool);
 
   net::Loop& loop_;

@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -17,6 +18,7 @@
 
 #include "sallyport/base/clock.hpp"
 #include "sallyport/net/address.hpp"
+#include "sallyport/net/anchor.hpp"
 #include "sallyport/upstream/cluster.hpp"
 
 namespace sallyport::upstream {
@@ -73,16 +75,19 @@ class Resolver {
 
  private:
   struct Name;
-  void start(Name& name, base::Instant now);
+  void start(const std::string& host, Name& name, base::Instant now);
   void done(const std::string& host, std::uint64_t serial, std::vector<net::IpAddress> addresses,
-            std::string error);
+            std::string_view error);
+  void failed(const std::string& host, Name& name, std::string_view error);
   void arm();
 
   Lookup& lookup_;
   OnResolution on_resolution_;
   OnFailure on_failure_;
   std::unordered_map<std::string, std::unique_ptr<Name>> names_;
-  std::shared_ptr<Resolver*> self_;  // look-ups outlive us: they find a null
+  std::uint64_t serial_ = 0;
+  base::Instant now_{};           // of the last call that brought it
+  net::Anchor<Resolver> anchor_;  // look-ups may outlive us
   std::unique_ptr<boost::asio::steady_timer> timer_;
 };
 
