@@ -62,6 +62,9 @@ class Certificate {
   [[nodiscard]] const Digest& content() const noexcept { return content_; }  // of all that was loaded
   [[nodiscard]] std::size_t chain_length() const noexcept;                   // certificates, leaf included
 
+  // Warns of one that is expired or not yet valid.
+  void check_dates(base::WallTime now, Notes& notes) const;
+
   // Borrowed, for tls' own use.
   [[nodiscard]] x509_st* leaf() const noexcept { return leaf_; }
   [[nodiscard]] evp_pkey_st* key() const noexcept { return key_; }
@@ -72,7 +75,6 @@ class Certificate {
   [[nodiscard]] bool read_chain(std::string_view pem, Notes& notes);
   [[nodiscard]] bool read_key(std::string_view pem, const std::string& key_file, Notes& notes);
   void describe();
-  void check_dates(base::WallTime now, Notes& notes) const;
 
   x509_st* leaf_ = nullptr;
   evp_pkey_st* key_ = nullptr;

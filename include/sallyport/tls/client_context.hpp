@@ -25,8 +25,8 @@ struct ClientSpec {
   std::string server_name;  // sent as SNI and verified; the endpoint's own name when empty
   std::shared_ptr<const Certificate> certificate;  // ours, if the upstream asks; may be null
   std::vector<std::string> alpn{"h2", "http/1.1"};
-  std::string min_version = "1.2";
-  std::string max_version = "1.3";
+  Version min_version = Version::tls12;
+  Version max_version = Version::tls13;
 };
 
 class ClientContext {
@@ -54,7 +54,9 @@ class ClientContext {
   Digest digest_{};
 };
 
-// The last session that an upstream gave. One worker.
+// The last session that an upstream gave, and for whom: a session carries the verdict on the
+// certificate that it was made with, so it is shown to that name under that context only.
+// One worker.
 class ClientSession {
  public:
   ClientSession() noexcept = default;
@@ -63,14 +65,17 @@ class ClientSession {
   ClientSession& operator=(const ClientSession&) = delete;
 
   // Takes ownership.
-  void keep(ssl_session_st* session) noexcept;
-  // nullptr: none. Ownership goes to the caller if the session is for one use (TLS 1.3, RFC 8446
-  // appendix C.4: a ticket shown twice lets onlookers link connections), else it is shared.
-  [[nodiscard]] ssl_session_st* take() noexcept;
+  void keep(ssl_session_st* session, const std::string& name, const Digest& context);
+  // nullptr: none that fits. The caller owns it. One of TLS 1.3 is given out once (RFC 8446 appendix
+  // C.4: a ticket shown twice lets onlookers link connections).
+  [[nodiscard]] ssl_session_st* take(const std::string& name, const Digest& context) noexcept;
+  [[nodiscard]] bool empty() const noexcept { return session_ == nullptr; }
   void clear() noexcept;
 
  private:
   ssl_session_st* session_ = nullptr;
+  std::string name_;
+  Digest context_{};
 };
 
 }  // namespace sallyport::tls

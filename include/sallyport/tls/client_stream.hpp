@@ -53,7 +53,7 @@ class ClientStream final : public Stream {
                ClientSession* sessions, base::Milliseconds timeout, ConnectHandler& handler);
   ~ClientStream() override;
 
-  // Begins the handshake.
+  // Begins the handshake, from within a Loop::Turn.
   void begin();
   // The session memory goes away before the stream does (a pool that a reload removed).
   void forget_sessions() noexcept;
@@ -64,13 +64,15 @@ class ClientStream final : public Stream {
   void handshake_bytes(std::span<char> bytes) override;
   void handshake_eof() override;
   void handshake_failed(const base::Error& error) override;
+  void handshake_wake() override;
   void on_deadline();
+  [[nodiscard]] bool make_engine();
   void advance();
   void succeed();
-  void fail_with(base::Error error);
+  void fail_handshake();
+  void end(base::ErrorCode code, std::int32_t cause);
 
-  std::unique_ptr<Opening> opening_;
-  ClientSession* sessions_;
+  std::unique_ptr<Opening> opening_;  // until the handshake is over
 };
 
 }  // namespace sallyport::tls

@@ -1,8 +1,8 @@
 // Which host a server name means: names → host, its policy's context, its certificates.
 //
 // Immutable, part of a snapshot, read by every worker. A host is found by its exact name, else
-// by a wildcard that stands for exactly one label, else by the rule for unknown names; hosts may
-// be limited to some listeners, so two may share a name on different ones.
+// by a wildcard that stands for exactly one label, else by "*", else by the rule for unknown
+// names; hosts may be limited to some listeners, so two may share a name on different ones.
 #pragma once
 
 #include <cstdint>
@@ -21,18 +21,19 @@
 namespace sallyport::tls {
 
 struct HostSpec {
-  std::string name;                      // of the host, for logs and metrics; the first of names when empty
-  std::vector<std::string> names;        // "example.com", "*.example.com"; the certificates' SANs when empty
+  std::string name;                // of the host, for logs and metrics; the first of names when empty
+  std::vector<std::string> names;  // "example.com", "*.example.com", "*"; the certificates' SANs when empty
   std::vector<std::uint32_t> listeners;  // indices; all when empty
-  std::shared_ptr<const Certificate> certificates[2];  // one of a key type; the second may be null
+  // At most one of a key type. None: the host is not served over TLS and only keeps its index.
+  std::vector<std::shared_ptr<const Certificate>> certificates;
   std::string policy = "default";
 };
 
 struct StoreSpec {
   std::vector<PolicySpec> policies;  // one named "default" is added if it is missing
   std::vector<HostSpec> hosts;
-  std::string unknown_sni = "reject";  // or the name of a host (its name or one of its names)
-  std::string missing_sni = "reject";
+  std::string unknown_sni;  // a host, by its name or one of its names; empty: refused
+  std::string missing_sni;
 };
 
 struct HostEntry {
@@ -99,7 +100,7 @@ class ContextStore {
   std::vector<HostEntry> hosts_;
   std::unordered_map<std::string, std::shared_ptr<const ServerContext>> contexts_;
   Names exact_;
-  Names wildcard_;  // "*.example.com" under "example.com"
+  Names wildcard_;  // "*.example.com" under "example.com"; "*" under ""
   std::optional<std::uint32_t> unknown_;
   std::optional<std::uint32_t> missing_;
 };

@@ -22,13 +22,13 @@ enum class ClientAuthMode : std::uint8_t { off, request, require };
 struct ClientAuthSpec {
   ClientAuthMode mode = ClientAuthMode::off;
   std::string ca_file;  // PEM; needed unless off
-  int depth = 3;        // intermediates allowed between the client's certificate and the CA
+  int depth = 4;        // intermediates allowed between the client's certificate and the CA
 };
 
 struct PolicySpec {
   std::string name = "default";
-  std::string min_version = "1.2";  // "1.2" | "1.3"
-  std::string max_version = "1.3";
+  Version min_version = Version::tls12;  // 1.0 and 1.1 are not spoken (RFC 8996)
+  Version max_version = Version::tls13;
   // TLS 1.2, OpenSSL's names, in our order of preference.
   std::vector<std::string> ciphers{"ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256",
                                    "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384",
@@ -57,7 +57,7 @@ struct Policy {
   std::string cipher_suite_list;
   std::string group_list;
   ClientAuthMode client_auth = ClientAuthMode::off;
-  int client_auth_depth = 3;
+  int client_auth_depth = 4;
   std::string client_ca_pem;   // the CA file's bytes
   std::string client_ca_file;  // its name, for messages
   // Identity of the client-certificate rule: mode, depth and CA by content. Empty when off.

@@ -92,7 +92,7 @@ class ServerStream final : public Stream, public base::ListHook<HandshakeTag> {
                const ServerStreamOptions& options, HandshakeHandler& handler);
   ~ServerStream() override;
 
-  // Begins the handshake. `early`: bytes read before (behind a PROXY header).
+  // Begins the handshake, from within a Loop::Turn. `early`: bytes read before (behind a PROXY header).
   void begin(std::span<const char> early = {});
   // Ends a handshake in progress with verdict `shutdown`; on_handshake_failed and
   // on_handshake_over follow as always, in a later call.
@@ -104,16 +104,19 @@ class ServerStream final : public Stream, public base::ListHook<HandshakeTag> {
   void handshake_bytes(std::span<char> bytes) override;
   void handshake_eof() override;
   void handshake_failed(const base::Error& error) override;
+  void handshake_wake() override;
   void on_deadline();
-  void read_hello(std::span<char> bytes);
+  void read_hello(std::span<const char> bytes);
   [[nodiscard]] bool choose_host();
-  void refuse(HandshakeReason reason, std::uint8_t alert);
-  void answer_plain_http();
+  [[nodiscard]] bool acceptable();
   [[nodiscard]] bool make_engine();
   void advance();
   void succeed();
+  void refuse(Verdict verdict, std::uint8_t alert);
+  void answer_plain_http();
   void end(Ending ending);
-  void report(const Verdict& verdict, bool linger);
+  void report(const Verdict& verdict, std::optional<std::uint8_t> alert_sent);
+  void linger_on(std::size_t bytes);
   void over();
 
   std::unique_ptr<Opening> opening_;  // until the handshake is over

@@ -4,7 +4,8 @@
 // scratch; small writes of one turn become one record; all records of a turn leave in one send.
 //
 // Owned by one session (before that by whoever runs its handshake), on one worker; see
-// net/byte_stream.hpp for the contract. While idle() it holds the SSL object and no buffer.
+// net/byte_stream.hpp for the contract. While idle() it holds the SSL object and no buffer. May be
+// destroyed from within its handler's calls, better by Loop::reap().
 // RFC 8446 §5, §6.1: an end without close_notify is a truncation, on_closed(closed).
 #pragma once
 
@@ -38,7 +39,7 @@ class Stream : public net::ByteStream,
   void finish() override;
   void close(bool abortive = false) noexcept override;
   void idle() noexcept override;
-  [[nodiscard]] bool is_open() const noexcept override { return io_.is_open(); }
+  [[nodiscard]] bool is_open() const noexcept override { return !dead_ && io_.is_open(); }
   [[nodiscard]] const net::Endpoint& peer() const noexcept override { return peer_; }
   [[nodiscard]] const net::Endpoint& local() const noexcept override { return local_; }
 
@@ -50,16 +51,17 @@ class Stream : public net::ByteStream,
   virtual void handshake_bytes(std::span<char> bytes) = 0;
   virtual void handshake_eof() = 0;
   virtual void handshake_failed(const base::Error& error) = 0;
-  // Plaintext side channel of the engine: new sessions were received, and the like.
-  virtual void after_read() {}
+  virtual void handshake_wake() {}
 
   void adopt(std::unique_ptr<Engine> engine) noexcept;
-  // From here on the bytes are the session's. Bytes that came with the last flight stay in the
-  // engine until start().
+  // From here on the bytes are the session's.
   void established() noexcept { established_ = true; }
   [[nodiscard]] bool is_established() const noexcept { return established_; }
-  // Decrypts what the engine holds and hands it up; keeps it when nobody has called start() yet.
+  // Decrypts what the engine was fed and hands it up; keeps it when nobody has called start() yet.
   void deliver();
+
+  // For handshake_wake() in this turn.
+  void wake_later() noexcept { loop_.wake(*this); }
 
   net::Loop& loop_;
   net::SocketIo io_;
@@ -84,9 +86,13 @@ class Stream : public net::ByteStream,
   net::Endpoint local_;
   base::Error failure_;  // to be told by on_wake()
   base::Fault side_;
+  bool* gone_ = nullptr;     // set by the destructor, for whoever has called the handler
+  std::size_t answers_ = 0;  // ciphertext that reading made, since the queue was last empty
   bool established_ = false;
-  bool ended_ = false;  // close_notify received
-  bool finished_ = false;
+  bool paused_ = false;
+  bool ended_ = false;     // close_notify received
+  bool finished_ = false;  // close_notify sent
+  bool dead_ = false;
 };
 
 }  // namespace sallyport::tls

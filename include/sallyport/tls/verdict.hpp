@@ -78,8 +78,8 @@ struct Evidence {
   unsigned long openssl_error = 0;      // as ERR_peek_error() packs it; 0: none
   long verify_code = 0;                 // X509_V_OK, or why the client's certificate was not taken
   bool hello_changed = false;           // the second ClientHello had another SNI
-  std::optional<std::uint8_t> alert_sent;
-  std::optional<std::uint8_t> alert_received;
+  std::optional<std::uint8_t> alert_sent{};
+  std::optional<std::uint8_t> alert_received{};
 };
 
 struct Verdict {

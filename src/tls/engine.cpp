@@ -1,0 +1,269 @@
+#include "engine.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "sallyport/tls/client_context.hpp"
+
+#include "hello_parser.hpp"
+
+namespace sallyport::tls {
+
+Engine::Engine(SSL_CTX* context, net::SocketIo& io, bool server) : io_(io) {
+  ERR_clear_error();
+  SslPtr ssl(SSL_new(context));
+  BIO* bio = BIO_new(bio_method());
+  if (!ssl || bio == nullptr) {
+    BIO_free(bio);
+    return;
+  }
+  BIO_set_data(bio, this);
+  BIO_set_init(bio, 1);
+  SSL_set_bio(ssl.get(), bio, bio);  // takes it, for both directions
+  SSL_set_app_data(ssl.get(), this);
+  if (server) {
+    SSL_set_accept_state(ssl.get());
+  } else {
+    SSL_set_connect_state(ssl.get());
+  }
+  ssl_ = std::move(ssl);
+}
+
+Engine::~Engine() = default;
+
+Engine& Engine::of(const SSL* ssl) noexcept {
+  return *static_cast<Engine*>(SSL_get_app_data(ssl));
+}
+
+const BIO_METHOD* Engine::bio_method() {
+  static const BIO_METHOD* const method = [] {
+    BIO_METHOD* made = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "sallyport");
+    BIO_meth_set_read(made, &Engine::bio_read);
+    BIO_meth_set_write(made, &Engine::bio_write);
+    BIO_meth_set_ctrl(made, &Engine::bio_control);
+    return made;
+  }();
+  return method;
+}
+
+int Engine::bio_read(BIO* bio, char* out, int size) {
+  auto& self = *static_cast<Engine*>(BIO_get_data(bio));
+  BIO_clear_retry_flags(bio);
+  const std::size_t n = std::min(static_cast<std::size_t>(std::max(size, 0)), self.in_.size());
+  if (n == 0) {
+    BIO_set_retry_read(bio);
+    return -1;
+  }
+  std::memcpy(out, self.in_.data(), n);
+  self.in_ = self.in_.subspan(n);
+  return static_cast<int>(n);
+}
+
+// Always takes all: who writes holds to a bound, and so does Stream for what reading makes.
+int Engine::bio_write(BIO* bio, const char* bytes, int size) {
+  BIO_clear_retry_flags(bio);
+  if (size <= 0) return 0;
+  static_cast<Engine*>(BIO_get_data(bio))->io_.append({bytes, static_cast<std::size_t>(size)});
+  return size;
+}
+
+long Engine::bio_control(BIO*, int command, long, void*) {
+  return command == BIO_CTRL_FLUSH ? 1 : 0;
+}
+
+void Engine::note_error(int result) noexcept {
+  if (SSL_get_error(ssl_.get(), result) == SSL_ERROR_SSL) error_ = ERR_peek_error();
+  ERR_clear_error();
+}
+
+Engine::Step Engine::handshake() noexcept {
+  ERR_clear_error();
+  const int result = SSL_do_handshake(ssl_.get());
+  if (result == 1) return Step::done;
+  if (SSL_get_error(ssl_.get(), result) == SSL_ERROR_WANT_READ) return Step::want_read;
+  note_error(result);
+  return Step::failed;
+}
+
+Engine::Read Engine::read(std::span<char> room) noexcept {
+  Read done;
+  ERR_clear_error();
+  while (done.size < room.size()) {
+    std::size_t n = 0;
+    const int result = SSL_read_ex(ssl_.get(), room.data() + done.size, room.size() - done.size, &n);
+    if (result == 1) {
+      done.size += n;
+      continue;
+    }
+    switch (SSL_get_error(ssl_.get(), result)) {
+      case SSL_ERROR_WANT_READ:
+        done.end = End::want_read;
+        break;
+      case SSL_ERROR_ZERO_RETURN:
+        done.end = End::close_notify;
+        break;
+      default:
+        note_error(result);
+        done.end = End::failed;
+    }
+    return done;
+  }
+  done.end = End::more;
+  return done;
+}
+
+bool Engine::write(std::span<const char> bytes) noexcept {
+  if (bytes.empty()) return true;
+  ERR_clear_error();
+  std::size_t n = 0;
+  const int result = SSL_write_ex(ssl_.get(), bytes.data(), bytes.size(), &n);
+  if (result == 1) return true;
+  note_error(result);
+  return false;
+}
+
+void Engine::close_notify() noexcept {
+  ERR_clear_error();
+  SSL_shutdown(ssl_.get());
+  ERR_clear_error();
+}
+
+std::int32_t Engine::last_alert() const noexcept {
+  if (alert_received_ && *alert_received_ != 0) return *alert_received_;
+  return alert_sent_.value_or(0);
+}
+
+void Engine::expect_sni(SniState state, std::string_view name) noexcept {
+  expected_sni_ = state;
+  expected_name_ = name;
+}
+
+void Engine::settle() noexcept {
+  expected_name_ = {};
+  error_ = 0;
+}
+
+void Engine::watch_server(SSL_CTX* context) {
+  SSL_CTX_set_info_callback(context, &Engine::on_info);
+  SSL_CTX_set_client_hello_cb(context, &Engine::on_client_hello, nullptr);
+}
+
+void Engine::watch_client(SSL_CTX* context) {
+  SSL_CTX_set_info_callback(context, &Engine::on_info);
+  SSL_CTX_sess_set_new_cb(context, &Engine::on_new_session);
+}
+
+void Engine::on_info(const SSL* ssl, int where, int value) {
+  Engine& self = of(ssl);
+  if ((where & SSL_CB_ALERT) != 0) {
+    const auto description = static_cast<std::uint8_t>(value & 0xff);
+    ((where & SSL_CB_READ) != 0 ? self.alert_received_ : self.alert_sent_) = description;
+  } else if (where == SSL_CB_ACCEPT_LOOP && !self.flight_sent_) {
+    const OSSL_HANDSHAKE_STATE state = SSL_get_state(ssl);
+    self.flight_sent_ = state == TLS_ST_SW_SRVR_DONE || state == TLS_ST_SW_FINISHED;
+  }
+}
+
+// Called for each ClientHello. What it names must be what the host was chosen by: a second one
+// that names another host would get this host's certificate and then pass for the other.
+int Engine::on_client_hello(SSL* ssl, int* alert, void*) {
+  Engine& self = of(ssl);
+  ++self.hellos_;
+  if (self.same_sni(ssl)) return SSL_CLIENT_HELLO_SUCCESS;
+  self.hello_changed_ = true;
+  *alert = SSL_AD_ILLEGAL_PARAMETER;
+  return SSL_CLIENT_HELLO_ERROR;
+}
+
+bool Engine::same_sni(SSL* ssl) const {
+  const unsigned char* bytes = nullptr;
+  std::size_t size = 0;
+  if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &bytes, &size) != 1) {
+    return expected_sni_ == SniState::absent;
+  }
+  std::array<std::uint8_t, 512> copy;
+  if (expected_sni_ != SniState::valid || size > copy.size()) return false;
+  std::copy_n(bytes, size, copy.begin());
+  ServerName name;
+  return parse_server_name(std::span(copy).first(size), name) &&
+         std::equal(name.name.begin(), name.name.end(), expected_name_.begin(), expected_name_.end(),
+                    [](std::uint8_t a, char b) { return a == static_cast<std::uint8_t>(b); });
+}
+
+int Engine::on_new_session(SSL* ssl, SSL_SESSION* session) {
+  SessionSink& sink = of(ssl).sink_;
+  if (sink.sessions == nullptr || SSL_SESSION_is_resumable(session) != 1) return 0;
+  sink.sessions->keep(session, sink.name, sink.context);
+  return 1;
+}
+
+Version negotiated_version(const SSL* ssl) noexcept {
+  switch (SSL_version(ssl)) {
+    case TLS1_2_VERSION:
+      return Version::tls12;
+    case TLS1_3_VERSION:
+      return Version::tls13;
+    default:
+      return Version::none;
+  }
+}
+
+Protocol negotiated_protocol(const SSL* ssl) noexcept {
+  const unsigned char* name = nullptr;
+  unsigned int size = 0;
+  SSL_get0_alpn_selected(ssl, &name, &size);
+  const std::string_view chosen(reinterpret_cast<const char*>(name), size);
+  if (chosen == "h2") return Protocol::h2;
+  return chosen == "http/1.1" ? Protocol::http1 : Protocol::none;
+}
+
+std::string_view negotiated_cipher(const SSL* ssl) noexcept {
+  const SSL_CIPHER* cipher = SSL_get_current_cipher(ssl);
+  return cipher == nullptr ? std::string_view() : SSL_CIPHER_get_name(cipher);
+}
+
+std::string_view negotiated_group(SSL* ssl) noexcept {
+  const auto id = static_cast<int>(SSL_get_negotiated_group(ssl));
+  if (id <= 0) return {};
+  const char* name = SSL_group_to_name(ssl, id);
+  if (name == nullptr) return "other";
+  const GroupName* group = find_group(std::string_view(name));
+  return group == nullptr ? std::string_view("other") : group->name;
+}
+
+namespace {
+
+struct SignatureName {
+  int key;
+  int digest;  // NID_undef: the key alone decides
+  std::string_view name;
+};
+constexpr SignatureName kSignatures[] = {
+    {EVP_PKEY_EC, NID_sha256, "ecdsa_secp256r1_sha256"},
+    {EVP_PKEY_EC, NID_sha384, "ecdsa_secp384r1_sha384"},
+    {EVP_PKEY_EC, NID_sha512, "ecdsa_secp521r1_sha512"},
+    {EVP_PKEY_RSA_PSS, NID_sha256, "rsa_pss_rsae_sha256"},
+    {EVP_PKEY_RSA_PSS, NID_sha384, "rsa_pss_rsae_sha384"},
+    {EVP_PKEY_RSA_PSS, NID_sha512, "rsa_pss_rsae_sha512"},
+    {EVP_PKEY_RSA, NID_sha256, "rsa_pkcs1_sha256"},
+    {EVP_PKEY_RSA, NID_sha384, "rsa_pkcs1_sha384"},
+    {EVP_PKEY_RSA, NID_sha512, "rsa_pkcs1_sha512"},
+    {EVP_PKEY_ED25519, NID_undef, "ed25519"},
+    {EVP_PKEY_ED448, NID_undef, "ed448"},
+};
+
+}  // namespace
+
+std::string_view own_signature(SSL* ssl) noexcept {
+  int key = NID_undef;
+  int digest = NID_undef;
+  if (SSL_get_signature_type_nid(ssl, &key) != 1) return {};
+  SSL_get_signature_nid(ssl, &digest);
+  for (const SignatureName& known : kSignatures) {
+    if (known.key == key && (known.digest == NID_undef || known.digest == digest)) return known.name;
+  }
+  return "other";
+}
+
+}  // namespace sallyport::tls

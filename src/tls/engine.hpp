@@ -1,0 +1,114 @@
+// One SSL object over a custom BIO: reads from a view of ciphertext that is handed in, writes
+// into the socket's queue, and remembers what a verdict wants to know. No callback of ours is
+// called by it. Owned by its Stream; private to tls.
+//
+// The error queue is per thread and shared by all connections of a worker: it is emptied before
+// each call, so that nobody is judged by another's error.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "sallyport/net/socket_io.hpp"
+#include "sallyport/tls/hello.hpp"
+#include "sallyport/tls/server_context.hpp"
+
+#include "openssl.hpp"
+
+namespace sallyport::tls {
+
+class ClientSession;
+
+class Engine {
+ public:
+  enum class Step : std::uint8_t { done, want_read, failed };
+  enum class End : std::uint8_t { want_read, more, close_notify, failed };
+  struct Read {
+    std::size_t size = 0;
+    End end = End::want_read;
+  };
+
+  // ok() tells whether there was memory for it.
+  Engine(SSL_CTX* context, net::SocketIo& io, bool server);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  [[nodiscard]] bool ok() const noexcept { return ssl_ != nullptr; }
+  [[nodiscard]] SSL* ssl() const noexcept { return ssl_.get(); }
+
+  // Ciphertext for the calls that follow; must outlive them or be taken back with rest().
+  void feed(std::span<const char> bytes) noexcept { in_ = bytes; }
+  [[nodiscard]] std::span<const char> rest() const noexcept { return in_; }
+
+  [[nodiscard]] Step handshake() noexcept;
+  // Fills `room` with plaintext of as many records as there are. `more`: the room is full.
+  [[nodiscard]] Read read(std::span<char> room) noexcept;
+  // Encrypts all of it. False: broken, and stays so.
+  [[nodiscard]] bool write(std::span<const char> bytes) noexcept;
+  void close_notify() noexcept;
+
+  // For verdicts.
+  [[nodiscard]] unsigned long error() const noexcept { return error_; }
+  [[nodiscard]] std::optional<std::uint8_t> alert_sent() const noexcept { return alert_sent_; }
+  [[nodiscard]] std::optional<std::uint8_t> alert_received() const noexcept { return alert_received_; }
+  [[nodiscard]] bool flight_sent() const noexcept { return flight_sent_; }
+  [[nodiscard]] bool hello_retried() const noexcept { return hellos_ > 1; }
+  [[nodiscard]] bool hello_changed() const noexcept { return hello_changed_; }
+  // The alert that ended it, either direction; 0: none.
+  [[nodiscard]] std::int32_t last_alert() const noexcept;
+
+  // What each ClientHello must say; the view outlives the handshake.
+  void expect_sni(SniState state, std::string_view name) noexcept;
+  // Forgets what only a handshake needs.
+  void settle() noexcept;
+
+  // Where a client's new sessions go, under what name; nullptr: nowhere.
+  struct SessionSink {
+    ClientSession* sessions = nullptr;
+    std::string name;
+    Digest context{};
+  };
+  [[nodiscard]] SessionSink& sink() noexcept { return sink_; }
+
+  // Puts the callbacks that serve the above on a context.
+  static void watch_server(SSL_CTX* context);
+  static void watch_client(SSL_CTX* context);
+
+ private:
+  [[nodiscard]] static Engine& of(const SSL* ssl) noexcept;
+  [[nodiscard]] static const BIO_METHOD* bio_method();
+  static int bio_read(BIO* bio, char* out, int size);
+  static int bio_write(BIO* bio, const char* bytes, int size);
+  static long bio_control(BIO* bio, int command, long number, void* pointer);
+  static void on_info(const SSL* ssl, int where, int value);
+  static int on_client_hello(SSL* ssl, int* alert, void*);
+  static int on_new_session(SSL* ssl, SSL_SESSION* session);
+  [[nodiscard]] bool same_sni(SSL* ssl) const;
+  void note_error(int result) noexcept;
+
+  net::SocketIo& io_;
+  std::span<const char> in_;
+  SslPtr ssl_;
+  SessionSink sink_;
+  std::string_view expected_name_;
+  unsigned long error_ = 0;
+  std::optional<std::uint8_t> alert_sent_;
+  std::optional<std::uint8_t> alert_received_;
+  SniState expected_sni_ = SniState::absent;
+  std::uint8_t hellos_ = 0;
+  bool hello_changed_ = false;
+  bool flight_sent_ = false;
+};
+
+// What the SSL object negotiated, in our words. Static text.
+[[nodiscard]] Version negotiated_version(const SSL* ssl) noexcept;
+[[nodiscard]] Protocol negotiated_protocol(const SSL* ssl) noexcept;
+[[nodiscard]] std::string_view negotiated_cipher(const SSL* ssl) noexcept;
+[[nodiscard]] std::string_view negotiated_group(SSL* ssl) noexcept;
+[[nodiscard]] std::string_view own_signature(SSL* ssl) noexcept;
+
+}  // namespace sallyport::tls
