@@ -2,8 +2,6 @@
 
 import copy
 
-FAST_DRAIN = "2s"
-
 
 def basic(certificates, endpoints, folder, **changes) -> dict:
     """One https and one http listener on 127.0.0.1, host `localhost`, one upstream `web`.
@@ -14,6 +12,7 @@ def basic(certificates, endpoints, folder, **changes) -> dict:
     config = {
         "version": 1,
         "workers": 1,
+        "timeouts": {"drain": "5s"},
         "listeners": [
             {"name": "https", "address": "127.0.0.1:0"},
             {"name": "http", "protocol": "http", "address": "127.0.0.1:0"},
