@@ -70,7 +70,7 @@ Task Server::State::accept() {
     auto [error, socket] = co_await acceptor.socket().async_accept(kAwait);
     if (error) {
       pause.expires_after(kAcceptPause);
-      auto [ended] = co_await pause.async_wait(kAwait);
+      co_await pause.async_wait(kAwait);
       continue;
     }
     if (open == limits.connections) continue;
