@@ -14,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -131,7 +132,7 @@ struct ValueMatch {
   enum class Kind : std::uint8_t { exact, regex, present, absent };
   std::string name;  // header names in lower case
   Kind kind = Kind::exact;
-  std::string text;  // the value or the regular expression (Perl syntax, matched whole)
+  std::string text;  // the value, or a regular expression (pattern.hpp) for the whole of it
   Origin origin;
   bool operator==(const ValueMatch&) const = default;
 };
@@ -141,13 +142,17 @@ struct RouteMatch {
   std::optional<std::string> path;  // the whole path, byte by byte
   std::optional<std::string>
       path_prefix;                        // "/api/" matches /api/x; "/api" matches /api and /api/x, not /apix
-  std::optional<std::string> path_regex;  // Perl syntax, matched against the whole path
+  std::optional<std::string> path_regex;  // pattern.hpp; for the whole path
   std::vector<std::string> methods;       // "GET", …; empty = any
   std::vector<ValueMatch> headers;
-  std::vector<ValueMatch> query;  // values are compared after percent-decoding
+  std::vector<ValueMatch> query;  // compared after percent-decoding; + is a +
   Origin origin;
   bool operator==(const RouteMatch&) const = default;
 };
+
+// Whether a path is under a prefix as path_prefix means it: "/api" takes /api and /api/x, not
+// /apix; "/api/" takes /api/ and /api/x.
+[[nodiscard]] bool has_prefix(std::string_view path, std::string_view prefix) noexcept;
 
 using HeaderList = std::vector<std::pair<std::string, std::string>>;  // names in lower case
 

@@ -1,13 +1,12 @@
 // Host and path matching: a request's name and head → which route of the config serves it.
 //
 // Immutable once built, part of a snapshot, read by every worker without a lock. A look-up
-// allocates nothing unless a route has a regular expression or a query parameter to decode.
+// allocates nothing and takes time linear in the request, regular expressions included.
 // Hosts: exact name, then the one-label wildcard above it (RFC 6125 §6.4.3), then the default.
 // Routes: in the file's order, the first that matches wins. Paths are compared byte by byte as
 // they came (RFC 3986 §6.2.1), so that no two parties can disagree on what was matched.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -64,9 +63,6 @@ class Table {
   [[nodiscard]] std::uint32_t routes() const noexcept;  // dense indices are below this
   [[nodiscard]] Place place(std::uint32_t route) const noexcept;
   [[nodiscard]] const config::Route& route(const config::Model& model, std::uint32_t index) const noexcept;
-
-  // Regular expressions given up on because a text made them too costly: no match, counted.
-  [[nodiscard]] std::uint64_t regex_overruns() const noexcept;
 
  private:
   struct State;

@@ -1,0 +1,223 @@
+// What the parts of a model mean together.
+#include <algorithm>
+#include <set>
+#include <tuple>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "sallyport/config/load.hpp"
+
+#include "coverage.hpp"
+#include "scalars.hpp"
+
+namespace sallyport::config {
+namespace {
+
+class Check {
+ public:
+  explicit Check(const Model& model) : model_(model) {}
+
+  std::vector<Problem> all() {
+    listeners();
+    policies();
+    upstreams();
+    for (const Listener& listener : model_.listeners) routes(listener.routes);
+    for (const Host& host : model_.hosts) {
+      references(host);
+      routes(host.routes);
+    }
+    unused_upstreams();
+    names();
+    return finish();
+  }
+
+  std::vector<Problem> only_names() {
+    names();
+    return finish();
+  }
+
+ private:
+  void error(const Origin& origin, std::string text) {
+    problems_.push_back({Problem::Severity::error, origin, std::move(text)});
+  }
+  void warning(const Origin& origin, std::string text) {
+    problems_.push_back({Problem::Severity::warning, origin, std::move(text)});
+  }
+  std::vector<Problem> finish() {
+    std::stable_sort(problems_.begin(), problems_.end(), [](const Problem& a, const Problem& b) {
+      return std::tie(a.origin.line, a.origin.column) < std::tie(b.origin.line, b.origin.column);
+    });
+    return std::move(problems_);
+  }
+  static std::string line_of(const Origin& origin) { return "line " + std::to_string(origin.line); }
+
+  void listeners() {
+    std::unordered_map<std::string_view, const Listener*> names;
+    std::unordered_map<std::string, const Listener*> addresses;
+    for (const Listener& listener : model_.listeners) {
+      const auto [name, fresh] = names.emplace(listener.name, &listener);
+      if (!fresh) {
+        error(listener.origin, "a second listener named " + in_quotes(listener.name) + ", the first is in " +
+                                   line_of(name->second->origin));
+      }
+      listener_limits(listener);
+      if (listener.address.port == 0) continue;
+      const auto [address, free] = addresses.emplace(to_string(listener.address), &listener);
+      if (!free) {
+        error(listener.origin, "a second listener on " + address->first + ", the first is in " +
+                                   line_of(address->second->origin));
+      }
+    }
+  }
+
+  void listener_limits(const Listener& listener) {
+    const ClientLimits& limits = listener.limits;
+    if (limits.header_field_bytes > limits.header_bytes)
+      error(listener.origin, "limits.header_field_bytes is above limits.header_bytes");
+    if (limits.h2.stream_window > limits.h2.connection_window)
+      error(listener.origin,
+            "limits.h2.stream_window is above limits.h2.connection_window: one stream could never "
+            "use it");
+    if (listener.max_connections > model_.process_limits.connections)
+      warning(listener.origin, "max_connections is above limits.connections, which is what will hold");
+  }
+
+  void policies() {
+    std::unordered_set<std::string_view> used;
+    for (const Host& host : model_.hosts) used.insert(host.policy);
+    for (const TlsPolicy& policy : model_.tls.policies) {
+      if (policy.name != "default" && used.count(policy.name) == 0)
+        warning(policy.origin, "no host uses the policy " + in_quotes(policy.name));
+    }
+  }
+
+  void upstreams() {
+    for (const Upstream& upstream : model_.upstreams) {
+      std::set<std::pair<std::string_view, std::uint16_t>> seen;
+      for (const UpstreamEndpoint& endpoint : upstream.endpoints) {
+        if (!seen.emplace(endpoint.host, endpoint.port).second)
+          error(endpoint.origin, "this endpoint stands in the list twice: give it a weight instead");
+      }
+      if (upstream.pool.max_idle > upstream.pool.max_connections)
+        warning(upstream.origin, "pool.max_idle is above pool.max_connections, which is what will hold");
+    }
+  }
+
+  void references(const Host& host) {
+    if (std::none_of(model_.tls.policies.begin(), model_.tls.policies.end(),
+                     [&](const TlsPolicy& p) { return p.name == host.policy; })) {
+      std::vector<std::string_view> known;
+      for (const TlsPolicy& p : model_.tls.policies) known.push_back(p.name);
+      error(host.origin,
+            "no TLS policy is named " + in_quotes(host.policy) + did_you_mean(host.policy, known));
+    }
+    for (const std::string& name : host.listeners) {
+      const auto at = std::find_if(model_.listeners.begin(), model_.listeners.end(),
+                                   [&](const Listener& l) { return l.name == name; });
+      if (at == model_.listeners.end()) {
+        std::vector<std::string_view> known;
+        for (const Listener& l : model_.listeners) known.push_back(l.name);
+        error(host.origin, "no listener is named " + in_quotes(name) + did_you_mean(name, known));
+      } else if (at->protocol == ListenerProtocol::https && host.certificates.empty()) {
+        error(host.origin,
+              "the listener " + in_quotes(name) + " speaks TLS, and this host has no certificates");
+      }
+    }
+    const bool tls = std::any_of(model_.listeners.begin(), model_.listeners.end(),
+                                 [](const Listener& l) { return l.protocol == ListenerProtocol::https; });
+    if (tls && host.listeners.empty() && host.certificates.empty())
+      warning(host.origin, "this host has no certificates: it is served in plain text alone");
+  }
+
+  void routes(const std::vector<Route>& list) {
+    for (std::size_t i = 0; i < list.size(); ++i) {
+      if (const auto* to = std::get_if<ToUpstream>(&list[i].action)) reference(list[i], *to);
+      const std::size_t earlier = covering_route(list, i);
+      if (earlier != i) {
+        warning(list[i].origin, "this route is never reached: the one in " + line_of(list[earlier].origin) +
+                                    " takes all it would");
+      }
+    }
+  }
+
+  void reference(const Route& route, const ToUpstream& to) {
+    used_upstreams_.insert(to.name);
+    if (upstream_names_.empty()) {
+      for (const Upstream& u : model_.upstreams) upstream_names_.insert(u.name);
+    }
+    if (upstream_names_.count(to.name) == 0)
+      error(route.origin,
+            "no upstream is named " + in_quotes(to.name) + did_you_mean(to.name, upstream_names_));
+  }
+
+  void unused_upstreams() {
+    for (const Upstream& upstream : model_.upstreams) {
+      if (used_upstreams_.count(upstream.name) == 0)
+        warning(upstream.origin, "no route uses the upstream " + in_quotes(upstream.name));
+    }
+  }
+
+  // One name, one host, on each listener.
+  void names() {
+    std::unordered_map<std::string, std::vector<const Host*>> owners;
+    bool complete = true;
+    for (const Host& host : model_.hosts) {
+      complete &= !host.names.empty();
+      for (const std::string& name : host.names) {
+        auto& others = owners[name];
+        const auto same = std::find_if(others.begin(), others.end(), [&](const Host* other) {
+          return other == &host || share_listener(*other, host);
+        });
+        if (same != others.end() && *same == &host) {
+          warning(host.origin, "the name " + in_quotes(name) + " stands in the list twice");
+        } else if (same != others.end()) {
+          error(host.origin, "the name " + in_quotes(name) + " belongs to the host in " +
+                                 line_of((*same)->origin) + " already");
+        }
+        others.push_back(&host);
+      }
+    }
+    // A host that takes its names from its certificates may yet turn out to have it.
+    if (!complete) return;
+    sni_rule("unknown_sni", model_.tls.unknown_sni, owners);
+    sni_rule("missing_sni", model_.tls.missing_sni, owners);
+  }
+
+  static bool share_listener(const Host& a, const Host& b) {
+    if (a.listeners.empty() || b.listeners.empty()) return true;
+    return std::any_of(a.listeners.begin(), a.listeners.end(), [&](const std::string& name) {
+      return std::find(b.listeners.begin(), b.listeners.end(), name) != b.listeners.end();
+    });
+  }
+
+  void sni_rule(std::string_view key, const SniRule& rule,
+                const std::unordered_map<std::string, std::vector<const Host*>>& owners) {
+    if (rule.reject()) return;
+    const auto at = owners.find(rule.host);
+    if (at == owners.end()) {
+      std::vector<std::string_view> known{"reject"};
+      for (const auto& [name, hosts] : owners) known.push_back(name);
+      error(rule.origin, std::string(key) + ": no host has the name " + in_quotes(rule.host) +
+                             did_you_mean(rule.host, known));
+    } else if (std::all_of(at->second.begin(), at->second.end(),
+                           [](const Host* host) { return host->certificates.empty(); })) {
+      error(rule.origin, std::string(key) + ": the host " + in_quotes(rule.host) + " has no certificates");
+    }
+  }
+
+  const Model& model_;
+  std::vector<Problem> problems_;
+  std::set<std::string_view> used_upstreams_;
+  std::set<std::string_view> upstream_names_;
+};
+
+}  // namespace
+
+std::vector<Problem> validate(const Model& model) {
+  return Check(model).all();
+}
+std::vector<Problem> validate_names(const Model& model) {
+  return Check(model).only_names();
+}
+
+}  // namespace sallyport::config
