@@ -97,17 +97,17 @@ bool Exchange::decide() {
     reply(answer_for(error_));
     return false;
   }
+  listener_ = snapshot_->listener_of(session_.info());
   if (misdirected()) {
     reply({421, Reason::misdirected, true});
     return false;
   }
-  const route::Match match =
-      snapshot_->routes->find(route::host_part(head_.authority()), session_.info().listener, head_);
+  const route::Match match = snapshot_->routes->find(route::host_part(head_.authority()), listener_, head_);
   switch (match.outcome) {
     case route::Match::Outcome::route:
       break;
     case route::Match::Outcome::redirect:
-      redirect_to_https(*snapshot_->listeners[session_.info().listener].config);
+      redirect_to_https(*snapshot_->listeners[listener_].config);
       return false;
     case route::Match::Outcome::no_host:
       reply({static_cast<std::uint16_t>(session_.info().tls ? 421 : 404),
@@ -124,13 +124,16 @@ bool Exchange::decide() {
 // reload took or tightened the host since.
 bool Exchange::misdirected() {
   const session::ConnectionInfo& info = session_.info();
-  if (!info.tls || snapshot_->tls == nullptr) return false;
-  const tls::HostEntry* handshake = snapshot_->tls->rematch(info.sni, info.listener, info.auth_rule);
+  const bool known = listener_ != Snapshot::kNoListener;
+  if (known && !info.tls) return false;
+  const tls::HostEntry* handshake = known && snapshot_->tls != nullptr
+                                        ? snapshot_->tls->rematch(info.sni, listener_, info.auth_rule)
+                                        : nullptr;
   if (handshake == nullptr) {
     session_.drain();
     return true;
   }
-  return !snapshot_->tls->serves(route::host_part(head_.authority()), info.listener, *handshake);
+  return !snapshot_->tls->serves(route::host_part(head_.authority()), listener_, *handshake);
 }
 
 bool Exchange::admit(const RouteEntry& entry) {
@@ -171,7 +174,7 @@ bool Exchange::admit(const RouteEntry& entry) {
 
 std::size_t Exchange::body_limit() const noexcept {
   if (route_->request_body) return *route_->request_body;
-  return snapshot_->listeners[session_.info().listener].config->limits.request_body;
+  return snapshot_->listeners[listener_].config->limits.request_body;
 }
 
 void Exchange::ask() {

@@ -114,6 +114,7 @@ class Exchange final : public net::Reapable, public base::ListHook<ExchangeTag> 
   http::Stream* client_;  // nullptr: gone, or given back
   SnapshotRef snapshot_;
   const RouteEntry* route_;
+  std::uint32_t listener_ = Snapshot::kNoListener;
   ClientSide client_side_{*this};
   UpstreamSide upstream_side_{*this};
   http::RequestHead head_;

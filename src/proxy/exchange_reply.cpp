@@ -155,7 +155,7 @@ void Exchange::record() {
   r.time = begun_wall_;
   r.connection_id = info.id;
   r.client = info.peer_text;
-  r.listener = snapshot_->listeners[info.listener].config->name;
+  r.listener = info.listener_name;
   r.host = route().host;
   r.route = route().name;
   r.method = head_.method_text();

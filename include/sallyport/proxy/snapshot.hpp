@@ -47,6 +47,21 @@ struct ListenerEntry {
 };
 
 struct Snapshot {
+  static constexpr std::uint32_t kNoListener = 0xffff'ffff;
+
+  // Where a connection's listener stands in this snapshot, which may be younger than the
+  // connection; kNoListener if a reload took it away.
+  [[nodiscard]] std::uint32_t listener_of(const session::ConnectionInfo& info) const noexcept {
+    const auto is = [&info, this](std::uint32_t i) {
+      return listeners[i].config->name == info.listener_name;
+    };
+    if (info.listener < listeners.size() && is(info.listener)) return info.listener;
+    for (std::uint32_t i = 0; i < listeners.size(); ++i) {
+      if (is(i)) return i;
+    }
+    return kNoListener;
+  }
+
   std::uint64_t generation = 0;
   config::Model model;
   std::shared_ptr<const tls::ContextStore> tls;  // nullptr: no https listener

@@ -1,0 +1,9 @@
+// The command line: `sallyport run | check | version`. One file a command; exit codes are
+// 0 = done, 1 = the configuration or the start failed (said on stderr), 2 = wrong usage.
+#pragma once
+
+namespace sallyport::cli {
+
+[[nodiscard]] int main(int argc, char** argv);
+
+}  // namespace sallyport::cli

@@ -1,0 +1,56 @@
+// From a configuration to a snapshot: reads every certificate file, builds every table, finds
+// everything that is wrong.
+//
+// Lives with the control thread, across reloads, so that what has the same bytes is taken over.
+// `run`, a reload and `check` build by this same code; `check` merely throws the result away.
+// Nothing that serves is touched: a build that fails leaves no trace.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "sallyport/config/load.hpp"
+#include "sallyport/obs/metrics.hpp"
+#include "sallyport/proxy/snapshot.hpp"
+#include "sallyport/tls/certificate.hpp"
+#include "sallyport/tls/ticket_keys.hpp"
+
+namespace sallyport::runtime {
+
+struct Built {
+  proxy::SnapshotPtr snapshot;            // nullptr if a problem is an error
+  std::vector<config::Problem> problems;  // what the build found, beyond load() and validate()
+};
+
+class Builder {
+ public:
+  explicit Builder(obs::Metrics& metrics) : metrics_(metrics) {}
+
+  // `model` has passed load() and validate().
+  [[nodiscard]] Built build(config::Model model, base::WallTime now);
+
+  // Shared by all snapshots; nullptr before the first build, or when tickets are off.
+  [[nodiscard]] const std::shared_ptr<tls::TicketKeys>& ticket_keys() const noexcept { return ticket_keys_; }
+  // Snapshots that something still holds. Any thread.
+  [[nodiscard]] std::uint64_t alive() const noexcept { return alive_->load(std::memory_order_relaxed); }
+  // The expiry gauges of a snapshot that is served from now on.
+  void publish_certificates(const proxy::Snapshot& snapshot);
+
+ private:
+  struct Work;
+  void load_certificates(Work& work);
+  void build_tls(Work& work);
+  void build_upstreams(Work& work);
+  void build_routes(Work& work);
+  void build_listeners(Work& work);
+
+  obs::Metrics& metrics_;
+  tls::CertificatePool certificates_;
+  std::shared_ptr<tls::TicketKeys> ticket_keys_;
+  std::uint64_t generation_ = 0;
+  std::shared_ptr<std::atomic<std::uint64_t>> alive_ = std::make_shared<std::atomic<std::uint64_t>>(0);
+};
+
+}  // namespace sallyport::runtime

@@ -1,0 +1,79 @@
+// The gateway as a whole: start order, signals, reload, drain, stop order.
+//
+// Owned by main(), which is the control thread: run() turns its loop. SIGHUP reloads, SIGUSR1
+// reopens the logs, SIGTERM and SIGINT drain (a second one cuts short). A reload is built aside
+// from the whole file and every certificate; any error anywhere leaves all as it was, with one
+// log line that says what and where, the metric, and status(). Construction and start() throw
+// StartError; run() does not throw.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "sallyport/base/clock.hpp"
+#include "sallyport/config/load.hpp"
+
+namespace sallyport::runtime {
+
+// Start failed; what() is for the operator: what, where, what to do.
+class StartError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+struct ServerOptions {
+  std::filesystem::path config_file;
+  std::string version;
+  std::string commit;
+};
+
+struct ServerStatus {
+  struct Listener {
+    std::string name;
+    bool tls = false;
+    std::string address;  // as bound
+    std::uint16_t port = 0;
+  };
+  base::WallTime started{};
+  std::uint64_t generation = 0;
+  std::uint32_t workers = 0;
+  bool ready = false;
+  bool draining = false;
+  bool last_reload_successful = true;
+  std::string last_reload_message;
+  base::WallTime last_reload_at{};
+  std::vector<Listener> listeners;
+};
+
+class Server {
+ public:
+  // `model` has passed load() and validate().
+  Server(config::Model model, ServerOptions options);
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  // Builds, binds, starts the workers: from here on connections are served.
+  void start();
+  // Tells the service manager, then runs until the drain is over.
+  void run();
+
+  // Any thread.
+  [[nodiscard]] std::string metrics_text() const;
+  [[nodiscard]] bool ready() const noexcept;
+  [[nodiscard]] ServerStatus status() const;
+
+ private:
+  class State;
+  std::unique_ptr<State> state_;
+};
+
+// What run and a reload would find wrong, without binding or serving: for `check`.
+[[nodiscard]] std::vector<config::Problem> check_build(config::Model model);
+
+}  // namespace sallyport::runtime

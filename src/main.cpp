@@ -1,0 +1,3 @@
+#include "sallyport/cli/cli.hpp"
+
+int main(int argc, char** argv) { return sallyport::cli::main(argc, argv); }

@@ -1,0 +1,338 @@
+#include "sallyport/runtime/builder.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+#include <stdexcept>
+#include <utility>
+
+namespace sallyport::runtime {
+
+using config::Origin;
+using config::Problem;
+
+// One build under way.
+struct Builder::Work {
+  proxy::Snapshot& snapshot;
+  std::vector<Problem>& problems;
+  base::WallTime now;
+  std::vector<std::vector<std::shared_ptr<const tls::Certificate>>> certificates;  // by host
+  bool failed = false;
+
+  config::Model& model() { return snapshot.model; }
+  void error(const Origin& origin, std::string text) {
+    problems.push_back({Problem::Severity::error, origin, std::move(text)});
+    failed = true;
+  }
+  // `locate` turns a note's `where` into the place in the file.
+  template <class Locate>
+  void take(const tls::Notes& notes, const Locate& locate) {
+    for (const tls::Note& note : notes.items()) {
+      const bool bad = note.severity == tls::Note::Severity::error;
+      problems.push_back(
+          {bad ? Problem::Severity::error : Problem::Severity::warning, locate(note.where), note.text});
+      failed = failed || bad;
+    }
+  }
+};
+
+namespace {
+
+tls::ClientAuthMode mode_of(config::ClientAuthMode mode) {
+  switch (mode) {
+    case config::ClientAuthMode::off:
+      return tls::ClientAuthMode::off;
+    case config::ClientAuthMode::request:
+      return tls::ClientAuthMode::request;
+    case config::ClientAuthMode::require:
+      break;
+  }
+  return tls::ClientAuthMode::require;
+}
+
+tls::Version version_of(config::TlsVersion version) {
+  return version == config::TlsVersion::tls12 ? tls::Version::tls12 : tls::Version::tls13;
+}
+
+tls::PolicySpec policy_spec(const config::TlsPolicy& policy) {
+  tls::PolicySpec spec;
+  spec.name = policy.name;
+  spec.min_version = version_of(policy.min_version);
+  spec.max_version = version_of(policy.max_version);
+  spec.ciphers = policy.ciphers;
+  spec.cipher_suites = policy.cipher_suites;
+  spec.groups = policy.groups;
+  spec.alpn = policy.alpn;
+  spec.client_auth.mode = mode_of(policy.client_auth.mode);
+  spec.client_auth.ca_file = policy.client_auth.ca.string();
+  spec.client_auth.depth = static_cast<int>(policy.client_auth.depth);
+  return spec;
+}
+
+// "hosts[3].names[0]" with prefix "hosts[" → 3.
+std::optional<std::size_t> index_behind(std::string_view where, std::string_view prefix) {
+  const std::size_t at = where.find(prefix);
+  if (at == std::string_view::npos) return std::nullopt;
+  where.remove_prefix(at + prefix.size());
+  std::size_t index = 0;
+  const auto [end, ec] = std::from_chars(where.data(), where.data() + where.size(), index);
+  if (ec != std::errc{}) return std::nullopt;
+  return index;
+}
+
+std::vector<std::uint32_t> listener_indices(const config::Model& model, const config::Host& host) {
+  std::vector<std::uint32_t> indices;
+  for (const std::string& name : host.listeners) {
+    for (std::uint32_t i = 0; i < model.listeners.size(); ++i) {
+      if (model.listeners[i].name == name) indices.push_back(i);
+    }
+  }
+  return indices;
+}
+
+config::UpstreamTimeouts laid_over(config::UpstreamTimeouts base, const config::RouteTimeouts& over) {
+  if (over.connect) base.connect = *over.connect;
+  if (over.first_byte) base.first_byte = *over.first_byte;
+  if (over.idle) base.idle = *over.idle;
+  if (over.tunnel) base.tunnel = *over.tunnel;
+  if (over.total) base.total = *over.total;
+  return base;
+}
+
+// "example.com/api/": what tells a route from the others of its owner at a glance.
+std::string route_name(const std::string& owner, const config::Route& route, std::size_t index) {
+  const config::RouteMatch& m = route.match;
+  std::string name = owner;
+  if (m.path) {
+    name += *m.path;
+  } else if (m.path_prefix) {
+    name += *m.path_prefix;
+    if (!m.path_prefix->ends_with('/')) name += "/";
+  } else if (m.path_regex) {
+    name += "~" + *m.path_regex;
+  } else {
+    name += "/";
+  }
+  if (!m.methods.empty() || !m.headers.empty() || !m.query.empty()) name += "#" + std::to_string(index);
+  return name;
+}
+
+session::ClientLimits client_limits(const config::Listener& listener) {
+  const config::ClientLimits& from = listener.limits;
+  session::ClientLimits to;
+  to.head_bytes = from.header_bytes;
+  to.field_bytes = from.header_field_bytes;
+  to.fields = from.header_count;
+  to.target_bytes = from.url;
+  to.streams = from.h2.streams;
+  to.stream_window = static_cast<std::uint32_t>(from.h2.stream_window);
+  to.connection_window = static_cast<std::uint32_t>(from.h2.connection_window);
+  to.requests = from.requests_per_connection;
+  to.max_age = from.connection_age;
+  to.request_head = listener.timeouts.request_head;
+  to.request_body = listener.timeouts.request_body;
+  to.write_stall = listener.timeouts.send;
+  to.idle = listener.timeouts.idle;
+  return to;
+}
+
+}  // namespace
+
+Built Builder::build(config::Model model, base::WallTime now) {
+  Built built;
+  auto counter = alive_;
+  counter->fetch_add(1, std::memory_order_relaxed);
+  const boost::shared_ptr<proxy::Snapshot> snapshot(new proxy::Snapshot, [counter](proxy::Snapshot* dead) {
+    delete dead;
+    counter->fetch_sub(1, std::memory_order_relaxed);
+  });
+  snapshot->model = std::move(model);
+  snapshot->generation = generation_ + 1;
+  Work work{*snapshot, built.problems, now, {}};
+  load_certificates(work);
+  if (!work.failed) {
+    for (const Problem& problem : config::validate_names(work.model())) {
+      work.problems.push_back(problem);
+      work.failed = work.failed || problem.severity == Problem::Severity::error;
+    }
+  }
+  if (!work.failed) build_tls(work);
+  build_upstreams(work);
+  if (!work.failed) build_routes(work);
+  if (!work.failed) build_listeners(work);
+  if (!work.failed) {
+    ++generation_;
+    built.snapshot = snapshot;
+  }
+  return built;
+}
+
+// Every file is read, every time; the names of a host that gives none are its certificates'.
+void Builder::load_certificates(Work& work) {
+  for (config::Host& host : work.model().hosts) {
+    auto& loaded = work.certificates.emplace_back();
+    for (const config::Certificate& source : host.certificates) {
+      tls::Notes notes;
+      const std::string label = source.label.empty() ? source.chain.string() : source.label;
+      auto certificate =
+          certificates_.load({source.chain.string(), source.key.string(), label}, work.now, notes);
+      work.take(notes, [&source](std::string_view) { return source.origin; });
+      if (certificate != nullptr) loaded.push_back(std::move(certificate));
+    }
+    if (!host.names.empty()) continue;
+    for (const auto& certificate : loaded) {
+      for (const std::string& name : certificate->dns_names()) {
+        if (std::find(host.names.begin(), host.names.end(), name) == host.names.end())
+          host.names.push_back(name);
+      }
+    }
+  }
+}
+
+void Builder::build_tls(Work& work) {
+  const config::Model& model = work.model();
+  const bool wanted =
+      std::any_of(model.listeners.begin(), model.listeners.end(),
+                  [](const config::Listener& l) { return l.protocol == config::ListenerProtocol::https; });
+  if (!wanted) return;
+  tls::StoreSpec spec;
+  for (const config::TlsPolicy& policy : model.tls.policies) spec.policies.push_back(policy_spec(policy));
+  for (std::size_t i = 0; i < model.hosts.size(); ++i) {
+    const config::Host& host = model.hosts[i];
+    tls::HostSpec to;
+    to.name = host.names.empty() ? "" : host.names.front();
+    to.names = host.names;
+    to.listeners = listener_indices(model, host);
+    to.policy = host.policy;
+    to.certificates = work.certificates[i];
+    spec.hosts.push_back(std::move(to));
+  }
+  spec.unknown_sni = model.tls.unknown_sni.host;
+  spec.missing_sni = model.tls.missing_sni.host;
+  // The keys outlive snapshots: a reload must not void the tickets that clients hold.
+  const auto rotation = std::chrono::duration_cast<base::Seconds>(model.tls.ticket_rotation);
+  if (!model.tls.tickets) {
+    ticket_keys_.reset();
+  } else if (ticket_keys_ == nullptr || ticket_keys_->options().rotate_every != rotation) {
+    ticket_keys_ = std::make_shared<tls::TicketKeys>(tls::TicketKeys::Options{rotation, rotation}, work.now);
+  }
+  tls::Notes notes;
+  work.snapshot.tls = tls::ContextStore::build(spec, ticket_keys_, notes);
+  work.take(notes, [&model](std::string_view where) {
+    const auto host = index_behind(where, "hosts[");
+    if (host && *host < model.hosts.size()) return model.hosts[*host].origin;
+    const auto policy = index_behind(where, "policies[");
+    if (policy && *policy < model.tls.policies.size()) return model.tls.policies[*policy].origin;
+    if (where.starts_with("unknown_sni")) return model.tls.unknown_sni.origin;
+    if (where.starts_with("missing_sni")) return model.tls.missing_sni.origin;
+    return Origin{};
+  });
+  if (work.snapshot.tls == nullptr) work.failed = true;
+}
+
+void Builder::build_upstreams(Work& work) {
+  std::vector<std::shared_ptr<const upstream::ClusterSpec>> clusters;
+  for (const config::Upstream& from : work.model().upstreams) {
+    tls::Notes notes;
+    std::shared_ptr<const tls::Certificate> own;
+    if (from.tls && from.tls->certificate) {
+      const config::Certificate& source = *from.tls->certificate;
+      own = certificates_.load({source.chain.string(), source.key.string(), source.label}, work.now, notes);
+    }
+    auto cluster = upstream::make_cluster(from, std::move(own), metrics_.upstream(from.name), notes);
+    work.take(notes, [&from](std::string_view) { return from.tls ? from.tls->origin : from.origin; });
+    if (cluster == nullptr) {
+      work.failed = true;
+    } else {
+      clusters.push_back(std::move(cluster));
+    }
+  }
+  if (!work.failed) work.snapshot.clusters = upstream::Clusters(std::move(clusters));
+}
+
+void Builder::build_routes(Work& work) {
+  proxy::Snapshot& snapshot = work.snapshot;
+  const config::Model& model = snapshot.model;
+  try {
+    snapshot.routes = std::make_unique<const route::Table>(model);
+  } catch (const std::invalid_argument& bad) {
+    work.error({}, bad.what());
+    return;
+  }
+  snapshot.unrouted.name = "_none";
+  snapshot.unrouted.metrics = metrics_.route("_none");
+  for (std::uint32_t i = 0; i < snapshot.routes->routes(); ++i) {
+    const route::Table::Place place = snapshot.routes->place(i);
+    const config::Route& from = snapshot.routes->route(model, i);
+    proxy::RouteEntry entry;
+    entry.config = &from;
+    if (place.of_listener) {
+      entry.name = route_name(model.listeners[place.owner].name + ":", from, place.index);
+      entry.request_body = from.request_body;
+    } else {
+      const config::Host& host = model.hosts[place.owner];
+      entry.host = host.names.empty() ? "" : host.names.front();
+      entry.name = route_name(entry.host, from, place.index);
+      entry.request_body = from.request_body ? from.request_body : host.request_body;
+    }
+    entry.chain = filter::Chain(from);
+    if (const auto* to = std::get_if<config::ToUpstream>(&from.action)) {
+      const auto index = snapshot.clusters.index_of(to->name);
+      if (!index) {
+        work.error(from.origin, "there is no upstream \"" + to->name + "\"");
+        continue;
+      }
+      entry.cluster = snapshot.clusters.at(*index);
+      entry.timeouts = laid_over(entry.cluster->timeouts, from.timeouts);
+    }
+    entry.metrics = metrics_.route(entry.name);
+    snapshot.route_entries.push_back(std::move(entry));
+  }
+}
+
+void Builder::build_listeners(Work& work) {
+  proxy::Snapshot& snapshot = work.snapshot;
+  for (const config::Listener& from : snapshot.model.listeners) {
+    proxy::ListenerEntry entry;
+    entry.config = &from;
+    entry.limits = client_limits(from);
+    entry.metrics = metrics_.listener(from.name);
+    if (from.proxy_protocol) {
+      std::vector<net::Cidr> blocks;
+      for (const std::string& text : from.proxy_protocol->from) {
+        const auto block = net::Cidr::parse(text);
+        if (block.has_error()) {
+          work.error(from.proxy_protocol->origin, block.error());
+        } else {
+          blocks.push_back(*block);
+        }
+      }
+      entry.takes_proxy_header = true;
+      entry.proxy_senders = net::CidrSet(blocks);
+    }
+    snapshot.listeners.push_back(std::move(entry));
+  }
+}
+
+void Builder::publish_certificates(const proxy::Snapshot& snapshot) {
+  std::vector<obs::CertificateFacts> facts;
+  if (snapshot.tls != nullptr) {
+    const std::size_t hosts = snapshot.tls->hosts().size();
+    for (const tls::HostEntry& host : snapshot.tls->hosts()) {
+      for (const auto& certificate : host.certificates) {
+        if (certificate == nullptr) continue;
+        obs::CertificateFacts fact;
+        fact.host = obs::host_label(host.name, hosts);
+        fact.key_type = tls::to_string(certificate->key_type());
+        fact.serial_hash = certificate->fingerprint_hex().substr(0, 8);
+        fact.not_before = certificate->not_before();
+        fact.not_after = certificate->not_after();
+        fact.loaded = certificate->loaded();
+        facts.push_back(std::move(fact));
+      }
+    }
+  }
+  metrics_.certificates(facts);
+}
+
+}  // namespace sallyport::runtime

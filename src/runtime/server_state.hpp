@@ -1,0 +1,91 @@
+// The inside of Server: everything is the control thread's, but for what is marked.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <mutex>
+#include <optional>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include "sallyport/net/notify.hpp"
+#include "sallyport/obs/access_log.hpp"
+#include "sallyport/obs/log.hpp"
+#include "sallyport/obs/metrics.hpp"
+#include "sallyport/runtime/builder.hpp"
+#include "sallyport/runtime/server.hpp"
+#include "sallyport/upstream/resolver.hpp"
+
+#include "budgets.hpp"
+#include "worker.hpp"
+
+namespace sallyport::runtime {
+
+class Server::State {
+ public:
+  State(config::Model model, ServerOptions options);
+  ~State();
+
+  void start();
+  void run();
+
+  [[nodiscard]] std::string metrics_text() const { return metrics_.text(); }
+  [[nodiscard]] bool ready() const noexcept { return ready_.load(std::memory_order_relaxed); }
+  [[nodiscard]] ServerStatus status() const;
+
+ private:
+  // Which sockets a set of listeners needs, and those that had to be made for it.
+  struct Binding {
+    std::vector<ListenerSetup> setups;                // by listener
+    std::vector<std::vector<NewSocket>> new_sockets;  // by worker
+    std::map<std::string, net::Endpoint> bound;       // all keys that are in use
+    std::vector<config::Problem> problems;
+  };
+  [[nodiscard]] Binding bind(const config::Model& model);
+  void adopt(const proxy::SnapshotPtr& snapshot, Binding binding);
+  void watch_names(const proxy::Snapshot& snapshot);
+
+  void wait_for_signal();
+  void on_signal(int number);
+  void reload();
+  [[nodiscard]] std::string what_needs_restart(const config::Model& fresh) const;
+  void reject(const std::vector<config::Problem>& problems);
+  void reopen_logs();
+  void begin_drain();
+  void worker_drained();
+  void stop_workers();
+  void every_minute();
+  void feed_watchdog();
+
+  ServerOptions options_;
+  config::Model first_model_;
+  obs::Metrics metrics_;
+  obs::Log log_;
+  obs::AccessLog access_log_;
+  Budgets budgets_;
+  std::atomic<std::uint64_t> connection_ids_{0};
+  Builder builder_;
+  std::map<std::string, std::shared_ptr<Budget>> listener_budgets_;
+  std::map<std::string, net::Endpoint> bound_;  // by socket key
+  proxy::SnapshotPtr snapshot_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  net::ServiceNotifier notifier_;
+
+  boost::asio::io_context io_;
+  boost::asio::signal_set signals_;
+  boost::asio::steady_timer minute_;
+  boost::asio::steady_timer watchdog_;
+  boost::asio::steady_timer drain_deadline_;
+  upstream::SystemLookup lookup_;
+  std::optional<upstream::Resolver> resolver_;
+  std::size_t undrained_ = 0;
+  bool draining_ = false;
+
+  std::atomic<bool> ready_{false};
+  mutable std::mutex status_mutex_;  // guards status_
+  ServerStatus status_;
+};
+
+}  // namespace sallyport::runtime

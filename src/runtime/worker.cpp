@@ -1,0 +1,292 @@
+#include "worker.hpp"
+
+#include <algorithm>
+#include <random>
+#include <utility>
+
+#include "sallyport/net/tcp_stream.hpp"
+
+#include "door.hpp"
+
+namespace sallyport::runtime {
+
+namespace {
+
+// Lines a second and handshake reason, after a first handful: a scanner must not fill a disk.
+constexpr std::uint32_t kFailureBurst = 10;
+constexpr base::Seconds kFailureInterval{1};
+
+obs::Flood flood_of(std::string_view kind) {
+  if (kind == "rapid_reset" || kind == "provoked_reset") return obs::Flood::rapid_reset;
+  if (kind == "continuation") return obs::Flood::continuation;
+  if (kind == "settings") return obs::Flood::settings;
+  if (kind == "ping") return obs::Flood::ping;
+  return obs::Flood::empty_frames;
+}
+
+std::uint64_t random_seed() {
+  std::random_device device;
+  return (std::uint64_t{device()} << 32) | device();
+}
+
+}  // namespace
+
+Worker::Worker(std::uint32_t index, Shared shared)
+    : index_(index),
+      shared_(shared),
+      shard_(shared.metrics.new_shard()),
+      observer_(shard_, index == 0),
+      dialer_(loop_),
+      pools_(loop_, dialer_, observer_, random_seed()),
+      proxy_(loop_, pools_, shard_, shared.access_log.new_ring()),
+      failure_limits_(tls::kHandshakeReasons, obs::RateLimit(kFailureBurst, kFailureInterval)) {}
+
+Worker::~Worker() {
+  // The thread has ended; what is left is taken down here, in a turn, so that everybody is told.
+  const net::Loop::Turn turn(loop_);
+  abort();
+}
+
+void Worker::start() {
+  thread_ = std::thread([this] { loop_.run(); });
+}
+
+void Worker::stop_and_join() {
+  if (!thread_.joinable()) return;
+  boost::asio::post(loop_.io(), [this] { loop_.stop(); });
+  thread_.join();
+}
+
+// ---- configuration ----
+
+void Worker::apply(const proxy::SnapshotPtr& snapshot, const std::vector<ListenerSetup>& setups,
+                   std::vector<NewSocket> sockets) {
+  snapshot_ = snapshot;
+  proxy_.use(snapshot);
+  pools_.update(snapshot->clusters);
+  std::vector<std::unique_ptr<Door>> old = std::exchange(doors_, {});
+  for (std::uint32_t i = 0; i < setups.size(); ++i) {
+    const proxy::ListenerEntry& entry = snapshot->listeners[i];
+    std::unique_ptr<Door> door;
+    const auto same = std::find_if(old.begin(), old.end(), [&](const auto& d) {
+      return d != nullptr && !d->leaving && d->key == setups[i].key;
+    });
+    if (same != old.end()) {
+      door = std::move(*same);
+    } else {
+      const auto fresh = std::find_if(sockets.begin(), sockets.end(),
+                                      [&](const NewSocket& s) { return s.key == setups[i].key; });
+      door = std::make_unique<Door>(*this, ++next_door_, setups[i].key, std::move(fresh->socket));
+    }
+    door->index = i;
+    door->name = entry.config->name;
+    door->metrics = entry.metrics;
+    door->budget = setups[i].budget;
+    doors_.push_back(std::move(door));
+    if (same == old.end()) doors_.back()->listener.start();
+  }
+  for (auto& door : old) {
+    if (door == nullptr) continue;
+    if (!door->leaving) {
+      door->leaving = true;
+      door->listener.drain();
+      for (session::ClientSession* s = sessions_.front(); s != nullptr; s = sessions_.next(s)) {
+        if (s->info().door == door->id) s->drain();
+      }
+    }
+    doors_.push_back(std::move(door));
+  }
+}
+
+// ---- arrivals ----
+
+void Worker::on_accept(Door& door, net::TcpSocket socket, const net::Endpoint& peer,
+                       const net::Endpoint& local) {
+  if (!shared_.budgets.connections.take()) {
+    door.metrics->rejected(shard_, obs::RejectReason::limit);
+    return;
+  }
+  if (!door.budget->take()) {
+    shared_.budgets.connections.give_back();
+    door.metrics->rejected(shard_, obs::RejectReason::limit);
+    return;
+  }
+  ++door.connections;
+  door.metrics->accepted(shard_, obs::PeerKind::other);
+  const proxy::ListenerEntry& entry = snapshot_->listeners[door.snapshot_index(*snapshot_)];
+  Opening::Wanted wanted;
+  wanted.proxy_header = entry.takes_proxy_header && entry.proxy_senders.contains(peer.address);
+  wanted.protocol = entry.config->protocol == config::ListenerProtocol::http;
+  if (!wanted.proxy_header && !wanted.protocol) {
+    enter(door, std::move(socket), peer, local, {}, false);
+    return;
+  }
+  Opening::Owner& owner = *this;
+  auto opening = std::make_unique<Opening>(loop_, std::move(socket), door.id, peer, local, wanted, owner);
+  openings_.push_back(opening.get());
+  opening.release()->begin(entry.config->timeouts.request_head);
+}
+
+void Worker::on_accept_error(Door& door, const base::Error& error) {
+  if (error.code == base::ErrorCode::overloaded) {
+    door.metrics->rejected(shard_, obs::RejectReason::limit);
+    shared_.log.event(
+        accept_errors_, loop_.now(), obs::Level::error, "accept_failed",
+        {{"listener", door.name},
+         {"error", std::generic_category().message(error.cause)},
+         {"hint", "raise the limit of open files (LimitNOFILE, ulimit -n); accepting rests meanwhile"}});
+  }
+}
+
+void Worker::on_opened(Opening& opening) {
+  opening.unlink();
+  loop_.reap(std::unique_ptr<net::Reapable>(&opening));
+  Door* door = door_of(opening.door());
+  if (door == nullptr) return;
+  enter(*door, opening.release(), opening.peer(), opening.local(), opening.rest(), opening.is_http2());
+}
+
+void Worker::on_opening_failed(Opening& opening, Opening::Failure why) {
+  opening.unlink();
+  if (Door* door = door_of(opening.door())) {
+    if (why == Opening::Failure::bad_header) {
+      door->metrics->rejected(shard_, obs::RejectReason::proxy_proto);
+      shared_.log.event(
+          accept_errors_, loop_.now(), obs::Level::warn, "proxy_protocol_rejected",
+          {{"listener", door->name}, {"peer", opening.peer().to_string()}, {"why", opening.why()}});
+    }
+    const bool silent = why == Opening::Failure::timeout;
+    leave(*door, obs::Proto::none, silent ? obs::ClosedBy::idle : obs::ClosedBy::peer);
+  }
+  loop_.reap(std::unique_ptr<net::Reapable>(&opening));
+  check_drained();
+}
+
+void Worker::enter(Door& door, net::TcpSocket socket, const net::Endpoint& peer, const net::Endpoint& local,
+                   std::span<const char> early, bool http2) {
+  const config::Listener& listener = *snapshot_->listeners[door.snapshot_index(*snapshot_)].config;
+  if (listener.protocol == config::ListenerProtocol::https) {
+    begin_handshake(door, std::move(socket), peer, local, early);
+    return;
+  }
+  auto stream =
+      std::make_unique<net::TcpStream>(loop_, std::move(socket), base::Fault::client, peer, local, early);
+  session::ConnectionInfo info;
+  info.peer = peer;
+  info.local = local;
+  admit(door, std::move(stream), std::move(info), http2 ? http::Version::http2 : http::Version::http11);
+}
+
+void Worker::admit(Door& door, std::unique_ptr<net::ByteStream> stream, session::ConnectionInfo info,
+                   http::Version version) {
+  info.id = shared_.connection_ids.fetch_add(1, std::memory_order_relaxed) + 1;
+  info.peer_text = info.peer.address.to_string();
+  info.listener = door.snapshot_index(*snapshot_);
+  info.listener_name = door.name;
+  info.door = door.id;
+  session::ClientSessionParts parts{
+      loop_, std::move(stream), std::move(info), snapshot_->listeners[info.listener].limits, proxy_, *this};
+  auto session = session::make_client_session(std::move(parts), version);
+  sessions_.push_back(session.get());
+  session::ClientSession& entered = *session.release();
+  if (draining_ || door.leaving) entered.drain();
+}
+
+// ---- departures ----
+
+void Worker::on_session_closed(session::ClientSession& session, session::ClosedBy by) {
+  session.unlink();
+  if (Door* door = door_of(session.info().door)) {
+    const auto proto = session.version() == http::Version::http2 ? obs::Proto::h2 : obs::Proto::http11;
+    leave(*door, proto, static_cast<obs::ClosedBy>(by));
+  }
+  loop_.reap(std::unique_ptr<net::Reapable>(&session));
+  check_drained();
+}
+
+void Worker::leave(Door& door, obs::Proto proto, obs::ClosedBy by) {
+  door.metrics->closed(shard_, obs::PeerKind::other, proto, by);
+  door.budget->give_back();
+  shared_.budgets.connections.give_back();
+  --door.connections;
+  forget_empty_doors();
+}
+
+// A door that no listener has any more stays until its accept queue and its connections are gone.
+void Worker::forget_empty_doors() {
+  for (auto& door : doors_) {
+    if (door->leaving && door->connections == 0 && !door->listener.is_open()) {
+      // Its listener may be on the stack.
+      loop_.reap(std::unique_ptr<net::Reapable>(door.release()));
+    }
+  }
+  std::erase(doors_, nullptr);
+}
+
+void Worker::on_door_drained() {
+  forget_empty_doors();
+  check_drained();
+}
+
+Worker::Door* Worker::door_of(std::uint32_t id) noexcept {
+  for (const auto& door : doors_) {
+    if (door->id == id) return door.get();
+  }
+  return nullptr;
+}
+
+void Worker::on_h2_flood(session::ClientSession& session, std::string_view kind) {
+  shared_.metrics.flood(shard_, flood_of(kind));
+  shared_.log.event(
+      accept_errors_, loop_.now(), obs::Level::warn, "http2_flood",
+      {{"kind", kind}, {"client", session.info().peer_text}, {"connection", session.info().id}});
+}
+
+void Worker::on_h2_reset(bool sent, std::uint32_t code) {
+  shared_.metrics.stream_reset(shard_, obs::Side::client, sent ? obs::Dir::tx : obs::Dir::rx, code);
+}
+
+void Worker::on_h2_goaway(bool sent, std::uint32_t code) {
+  shared_.metrics.goaway(shard_, obs::Side::client, sent ? obs::Dir::tx : obs::Dir::rx, code);
+}
+
+// ---- the end ----
+
+void Worker::drain(std::function<void()> drained) {
+  drained_ = std::move(drained);
+  draining_ = true;
+  for (const auto& door : doors_) {
+    if (!door->leaving) door->listener.drain();
+    door->leaving = true;
+  }
+  for (session::ClientSession* s = sessions_.front(); s != nullptr; s = sessions_.next(s)) s->drain();
+  pools_.drain();
+  check_drained();
+}
+
+bool Worker::busy() const noexcept {
+  const bool accepting =
+      std::any_of(doors_.begin(), doors_.end(), [](const auto& door) { return door->listener.is_open(); });
+  return accepting || !openings_.empty() || !handshakes_.empty() || !sessions_.empty() ||
+         proxy_.active() != 0;
+}
+
+void Worker::check_drained() {
+  if (draining_ && drained_ && !busy()) std::exchange(drained_, nullptr)();
+}
+
+void Worker::abort() {
+  const base::Error why = base::gateway_error(base::ErrorCode::draining);
+  while (session::ClientSession* session = sessions_.pop_front()) {
+    session->abort(why);
+    if (Door* door = door_of(session->info().door)) leave(*door, obs::Proto::none, obs::ClosedBy::drain);
+    loop_.reap(std::unique_ptr<net::Reapable>(session));
+  }
+  while (Opening* opening = openings_.pop_front()) loop_.reap(std::unique_ptr<net::Reapable>(opening));
+  while (tls::ServerStream* stream = handshakes_.pop_front())
+    loop_.reap(std::unique_ptr<net::Reapable>(stream));
+  handshake_doors_.clear();
+  for (const auto& door : doors_) door->listener.close();
+}
+
+}  // namespace sallyport::runtime

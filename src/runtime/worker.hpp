@@ -1,0 +1,151 @@
+// One event loop and all that lives on it: listeners, handshakes, sessions, the proxy, pools.
+//
+// Owned by the Server; one thread, which run() is. The control thread talks to it by post() only
+// and hears back through Shared's callbacks, which are posted to the control loop by their maker.
+// A connection is born here and dies here. Members die in an order that lets every stream tell
+// its receiver: sessions, then proxy, then pools, then loop.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include <boost/asio/post.hpp>
+
+#include "sallyport/net/listener.hpp"
+#include "sallyport/net/loop.hpp"
+#include "sallyport/obs/access_log.hpp"
+#include "sallyport/obs/log.hpp"
+#include "sallyport/obs/metrics.hpp"
+#include "sallyport/proxy/proxy.hpp"
+#include "sallyport/proxy/snapshot.hpp"
+#include "sallyport/session/client_session.hpp"
+#include "sallyport/tls/server_stream.hpp"
+#include "sallyport/upstream/pool.hpp"
+
+#include "budgets.hpp"
+#include "opening.hpp"
+
+namespace sallyport::runtime {
+
+// What all workers share; outlives them.
+struct Shared {
+  obs::Log& log;
+  obs::Metrics& metrics;
+  obs::AccessLog& access_log;
+  Budgets& budgets;
+  std::atomic<std::uint64_t>& connection_ids;
+};
+
+// What a worker needs of a listener beyond the snapshot.
+struct ListenerSetup {
+  std::string key;                 // identifies its socket over reloads: see Server
+  std::shared_ptr<Budget> budget;  // max_connections, over all workers
+};
+
+// A socket that a worker has not had before.
+struct NewSocket {
+  std::string key;
+  net::ListenerSocket socket;
+};
+
+class Worker final : private Opening::Owner,
+                     private tls::HandshakeHandler,
+                     private session::ClientSession::Owner {
+ public:
+  Worker(std::uint32_t index, Shared shared);
+  ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  // Any thread: f(worker) runs on the worker, in a turn of its own.
+  template <class F>
+  void post(F f) {
+    boost::asio::post(loop_.io(), [this, run = std::move(f)]() mutable {
+      const net::Loop::Turn turn(loop_);
+      run(*this);
+    });
+  }
+  void start();  // the thread
+  void stop_and_join();
+
+  // On the worker. `setups` has one entry a listener of the snapshot, in its order; sockets that
+  // are new here are in `sockets`. Sockets that no listener has any more drain and close.
+  void apply(const proxy::SnapshotPtr& snapshot, const std::vector<ListenerSetup>& setups,
+             std::vector<NewSocket> sockets);
+  void resolved(const std::shared_ptr<const upstream::Resolution>& resolution) {
+    pools_.resolved(resolution);
+  }
+  // Stops accepting, lets every session end in its own time; `drained` is called, here, once all have.
+  void drain(std::function<void()> drained);
+  // Closes what is left, at once.
+  void abort();
+  // Whether a listener's accept queue, a handshake or a session is left.
+  [[nodiscard]] bool busy() const noexcept;
+
+ private:
+  class Door;
+  friend class Door;
+
+  void on_accept(Door& door, net::TcpSocket socket, const net::Endpoint& peer, const net::Endpoint& local);
+  void on_accept_error(Door& door, const base::Error& error);
+  void on_door_drained();
+  void enter(Door& door, net::TcpSocket socket, const net::Endpoint& peer, const net::Endpoint& local,
+             std::span<const char> early, bool http2);
+  void admit(Door& door, std::unique_ptr<net::ByteStream> stream, session::ConnectionInfo info,
+             http::Version version);
+  void leave(Door& door, obs::Proto proto, obs::ClosedBy by);
+  void forget_empty_doors();
+  [[nodiscard]] Door* door_of(std::uint32_t id) noexcept;
+  void check_drained();
+
+  // Opening::Owner
+  void on_opened(Opening& opening) override;
+  void on_opening_failed(Opening& opening, Opening::Failure why) override;
+
+  // tls::HandshakeHandler
+  [[nodiscard]] std::shared_ptr<const tls::ContextStore> context_store() override;
+  void on_handshake(tls::ServerStream& stream, const tls::Handshake& facts) override;
+  void on_handshake_failed(tls::ServerStream& stream, const tls::HandshakeFailure& failure) override;
+  void on_handshake_over(tls::ServerStream& stream) override;
+  void begin_handshake(Door& door, net::TcpSocket socket, const net::Endpoint& peer,
+                       const net::Endpoint& local, std::span<const char> early);
+  Door* end_handshake(tls::ServerStream& stream);
+  void count_handshake(Door& door, const tls::Handshake& facts);
+  void log_failure(const Door& door, tls::ServerStream& stream, const tls::HandshakeFailure& failure);
+  [[nodiscard]] std::shared_ptr<const obs::HostMetrics> host_metrics(const std::string& listener,
+                                                                     std::string_view host);
+
+  // session::ClientSession::Owner
+  void on_session_closed(session::ClientSession& session, session::ClosedBy by) override;
+  void on_h2_flood(session::ClientSession& session, std::string_view kind) override;
+  void on_h2_reset(bool sent, std::uint32_t code) override;
+  void on_h2_goaway(bool sent, std::uint32_t code) override;
+
+  const std::uint32_t index_;
+  Shared shared_;
+  obs::Shard& shard_;
+  net::Loop loop_;
+  upstream::MetricsObserver observer_;
+  upstream::SocketDialer dialer_;
+  upstream::Pools pools_;
+  proxy::Proxy proxy_;
+  proxy::SnapshotPtr snapshot_;
+  std::vector<std::unique_ptr<Door>> doors_;
+  base::IntrusiveList<Opening, OpeningTag> openings_;
+  base::IntrusiveList<tls::ServerStream, tls::HandshakeTag> handshakes_;
+  base::IntrusiveList<session::ClientSession, session::SessionTag> sessions_;
+  std::unordered_map<const tls::ServerStream*, std::uint32_t> handshake_doors_;
+  std::unordered_map<std::string, std::shared_ptr<const obs::HostMetrics>> host_metrics_;
+  std::vector<obs::RateLimit> failure_limits_;  // by handshake reason
+  obs::RateLimit accept_errors_{5, base::Seconds(1)};
+  std::function<void()> drained_;
+  std::uint32_t next_door_ = 0;
+  bool draining_ = false;
+  std::thread thread_;
+};
+
+}  // namespace sallyport::runtime

@@ -1,0 +1,182 @@
+// The worker's TLS handshakes: begun, counted, explained.
+#include "sallyport/proxy/reply_table.hpp"
+
+#include "door.hpp"
+#include "worker.hpp"
+
+namespace sallyport::runtime {
+
+namespace {
+
+obs::TlsVersion version_of(tls::Version version) {
+  switch (version) {
+    case tls::Version::tls12:
+      return obs::TlsVersion::tls12;
+    case tls::Version::tls13:
+      return obs::TlsVersion::tls13;
+    default:
+      return obs::TlsVersion::other;
+  }
+}
+
+obs::Alpn alpn_of(tls::Protocol protocol) {
+  switch (protocol) {
+    case tls::Protocol::h2:
+      return obs::Alpn::h2;
+    case tls::Protocol::http1:
+      return obs::Alpn::http11;
+    case tls::Protocol::none:
+      break;
+  }
+  return obs::Alpn::none;
+}
+
+}  // namespace
+
+void Worker::begin_handshake(Door& door, net::TcpSocket socket, const net::Endpoint& peer,
+                             const net::Endpoint& local, std::span<const char> early) {
+  if (!shared_.budgets.handshakes.take()) {
+    door.metrics->rejected(shard_, obs::RejectReason::limit);
+    leave(door, obs::Proto::none, obs::ClosedBy::error);
+    return;
+  }
+  door.metrics->handshake_begun(shard_);
+  tls::ServerStreamOptions options;
+  options.listener = door.snapshot_index(*snapshot_);
+  options.handshake_timeout = snapshot_->listeners[options.listener].config->timeouts.handshake;
+  tls::HandshakeHandler& handler = *this;
+  auto stream = std::make_unique<tls::ServerStream>(loop_, std::move(socket), peer, local, options, handler);
+  handshakes_.push_back(stream.get());
+  handshake_doors_.emplace(stream.get(), door.id);
+  stream.release()->begin(early);
+}
+
+// The end of what begin_handshake() began. The door, if it is still known.
+Worker::Door* Worker::end_handshake(tls::ServerStream& stream) {
+  shared_.budgets.handshakes.give_back();
+  const auto at = handshake_doors_.find(&stream);
+  if (at == handshake_doors_.end()) return nullptr;
+  Door* door = door_of(at->second);
+  if (door != nullptr) door->metrics->handshake_ended(shard_);
+  return door;
+}
+
+std::shared_ptr<const tls::ContextStore> Worker::context_store() {
+  return snapshot_->tls;
+}
+
+void Worker::on_handshake(tls::ServerStream& stream, const tls::Handshake& facts) {
+  static_cast<base::ListHook<tls::HandshakeTag>&>(stream).unlink();
+  Door* door = end_handshake(stream);
+  handshake_doors_.erase(&stream);
+  std::unique_ptr<net::ByteStream> connection(&stream);
+  if (door == nullptr) return;
+  count_handshake(*door, facts);
+  session::ConnectionInfo info;
+  info.peer = stream.peer();
+  info.local = stream.local();
+  info.tls = true;
+  info.sni = facts.sni;
+  info.host_name = facts.host->name;
+  info.auth_rule = facts.host->auth_rule();
+  info.client_certificate = facts.client_subject;
+  info.tls_version = tls::to_string(facts.version);
+  info.cipher = facts.cipher;
+  info.resumed = facts.resumed;
+  const bool h2 = facts.protocol == tls::Protocol::h2;
+  admit(*door, std::move(connection), std::move(info), h2 ? http::Version::http2 : http::Version::http11);
+}
+
+void Worker::count_handshake(Door& door, const tls::Handshake& facts) {
+  const std::size_t hosts = snapshot_->tls->hosts().size();
+  const auto host = host_metrics(door.name, obs::host_label(facts.host->name, hosts));
+  host->handshake(shard_, version_of(facts.version), alpn_of(facts.protocol), facts.resumed);
+  switch (facts.client_cert) {
+    case tls::ClientCertResult::off:
+      break;
+    case tls::ClientCertResult::absent:
+      host->client_cert(shard_, obs::CertResult::absent);
+      break;
+    case tls::ClientCertResult::ok:
+      host->client_cert(shard_, obs::CertResult::ok);
+      break;
+    case tls::ClientCertResult::untrusted:
+      host->client_cert(shard_, obs::CertResult::untrusted);
+      break;
+    case tls::ClientCertResult::expired:
+      host->client_cert(shard_, obs::CertResult::expired);
+      break;
+    case tls::ClientCertResult::revoked:
+      host->client_cert(shard_, obs::CertResult::revoked);
+      break;
+  }
+  const obs::ListenerMetrics& listener = *door.metrics;
+  listener.handshake_duration(shard_, facts.resumed, facts.duration);
+  listener.handshake_cpu(shard_, facts.busy);
+  if (facts.hello_retried) listener.hello_retry_request(shard_);
+  if (facts.hello_segmented) listener.hello_segmented(shard_);
+  if (!facts.cipher.empty()) listener.cipher(shard_, facts.cipher);
+  if (!facts.group.empty()) listener.group(shard_, facts.group);
+  if (!facts.sigalg.empty()) listener.sigalg(shard_, facts.sigalg);
+}
+
+void Worker::on_handshake_failed(tls::ServerStream& stream, const tls::HandshakeFailure& failure) {
+  Door* door = end_handshake(stream);
+  if (door == nullptr) return;
+  const std::size_t hosts = snapshot_->tls == nullptr ? 0 : snapshot_->tls->hosts().size();
+  const std::string_view label =
+      failure.host == nullptr ? obs::kUnmatched : obs::host_label(failure.host->name, hosts);
+  host_metrics(door->name, label)
+      ->handshake_failed(shard_, static_cast<std::size_t>(failure.verdict.stage),
+                         static_cast<std::size_t>(failure.verdict.reason));
+  door->metrics->handshake_cpu(shard_, failure.busy);
+  log_failure(*door, stream, failure);
+}
+
+void Worker::log_failure(const Door& door, tls::ServerStream& stream, const tls::HandshakeFailure& failure) {
+  // A probe that connects and says nothing is nobody's trouble.
+  const bool probe = failure.verdict.reason == tls::HandshakeReason::peer_closed_idle;
+  const obs::Level level = probe ? obs::Level::debug : obs::Level::warn;
+  if (!shared_.log.enabled(level)) return;
+  const auto alert = [](const std::optional<std::uint8_t>& code) {
+    return code ? tls::alert_name(*code) : std::string_view{};
+  };
+  const auto milliseconds = std::chrono::duration<double, std::milli>(failure.duration).count();
+  shared_.log.event(
+      failure_limits_[static_cast<std::size_t>(failure.verdict.reason)], loop_.now(), level,
+      "handshake_failed",
+      {{"reason", tls::to_string(failure.verdict.reason)},
+       {"stage", tls::to_string(failure.verdict.stage)},
+       {"client", stream.peer().to_string()},
+       {"listener", door.name},
+       {"sni", failure.sni},
+       {"host", failure.host == nullptr ? std::string_view{} : std::string_view(failure.host->name)},
+       {"alert_sent", alert(failure.alert_sent)},
+       {"alert_received", alert(failure.alert_received)},
+       {"openssl", tls::openssl_reason(failure.openssl_error)},
+       {"duration_ms", milliseconds}});
+}
+
+void Worker::on_handshake_over(tls::ServerStream& stream) {
+  static_cast<base::ListHook<tls::HandshakeTag>&>(stream).unlink();
+  const auto at = handshake_doors_.find(&stream);
+  if (at != handshake_doors_.end()) {
+    if (Door* door = door_of(at->second)) leave(*door, obs::Proto::none, obs::ClosedBy::error);
+    handshake_doors_.erase(at);
+  }
+  loop_.reap(std::unique_ptr<net::Reapable>(&stream));
+  check_drained();
+}
+
+// One look-up a handshake; the set of hosts changes with reloads only.
+std::shared_ptr<const obs::HostMetrics> Worker::host_metrics(const std::string& listener,
+                                                             std::string_view host) {
+  std::string key = listener;
+  key += '\n';
+  key += host;
+  auto& metrics = host_metrics_[key];
+  if (metrics == nullptr) metrics = shared_.metrics.host(listener, host);
+  return metrics;
+}
+
+}  // namespace sallyport::runtime
