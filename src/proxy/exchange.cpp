@@ -53,6 +53,8 @@ Exchange::~Exchange() {
 
 void Exchange::begin(http::RequestHead&& head, bool end) {
   std::swap(head_, head);
+  asked_authority_ = head_.authority_slice();
+  asked_target_ = head_.target_slice();
   client_->attach(&client_side_);
   if (end) up_.end_without_body();
   life_ = life();
@@ -312,10 +314,13 @@ void Exchange::client_took(std::size_t n) {
 
 void Exchange::client_failed(const base::Error& error) {
   client_ = nullptr;
-  down_.connect(nullptr);
   up_.source(nullptr);
-  if (!error_) error_ = error;
-  reason_ = Reason::client_gone;
+  // A client that has all of its response may leave.
+  if (!head_sent_ || !down_.delivered()) {
+    if (!error_) error_ = error;
+    reason_ = Reason::client_gone;
+  }
+  down_.connect(nullptr);
   base::Error cancel = base::client_error(ErrorCode::canceled);
   drop_upstream(cancel, upstream::Outcome::neutral);
   changed_.raise();

@@ -32,6 +32,7 @@ class Exchange final : public net::Reapable, public base::ListHook<ExchangeTag> 
   void refuse(const base::Error& error);
 
  private:
+  friend class Proxy;
   // Both streams talk to one object each, which says which side it is.
   class ClientSide final : public http::StreamReceiver {
    public:
@@ -118,6 +119,7 @@ class Exchange final : public net::Reapable, public base::ListHook<ExchangeTag> 
   ClientSide client_side_{*this};
   UpstreamSide upstream_side_{*this};
   http::RequestHead head_;
+  http::Fields::Slice asked_authority_, asked_target_;  // of head_, before any rewrite
   http::ResponseHead response_;
   BodyPipe up_;
   BodyPipe down_;

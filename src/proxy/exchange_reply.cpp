@@ -159,21 +159,17 @@ void Exchange::record() {
   r.host = route().host;
   r.route = route().name;
   r.method = head_.method_text();
-  r.authority = head_.authority();
-  r.target = head_.target();
+  r.authority = head_.fields.view(asked_authority_);
+  r.target = head_.fields.view(asked_target_);
   r.proto = to_string(head_.version);
   r.status = status_;
   r.bytes_in = up_.bytes();
   r.bytes_out = down_.bytes();
   r.duration = took;
   if (first_byte_) r.first_byte = *first_byte_;
-  std::string endpoint;
   if (request_) {
     r.upstream = request_->spec().name;
-    if (request_->endpoint()) {
-      endpoint = request_->endpoint()->to_string();
-      r.endpoint = endpoint;
-    }
+    if (request_->endpoint()) r.endpoint = proxy_.text_of(*request_->endpoint());
     r.upstream_connect = connect_time_;
     if (upstream_first_byte_) r.upstream_first_byte = *upstream_first_byte_;
     r.upstream_status = upstream_status_;

@@ -7,6 +7,31 @@
 
 namespace sallyport::proxy {
 
+namespace {
+
+// Heads kept for reuse, and the largest that is worth keeping.
+constexpr std::size_t kSpareHeads = 64;
+constexpr std::size_t kSpareHeadBytes = 8 * 1024;
+// Endpoints come and go with the names' addresses; past so many the cache starts anew.
+constexpr std::size_t kEndpointTexts = 256;
+
+template <class Head>
+Head take_spare(std::vector<Head>& spare) {
+  if (spare.empty()) return {};
+  Head head = std::move(spare.back());
+  spare.pop_back();
+  return head;
+}
+
+template <class Head>
+void keep_spare(std::vector<Head>& spare, Head& head) {
+  if (spare.size() >= kSpareHeads || head.fields.text_bytes() > kSpareHeadBytes) return;
+  head.clear();
+  spare.push_back(std::move(head));
+}
+
+}  // namespace
+
 Proxy::Proxy(net::Loop& loop, upstream::Pools& pools, obs::Shard& shard, obs::AccessRing& access)
     : loop_(loop), pools_(pools), shard_(shard), access_(access) {
   std::random_device seed;
@@ -24,6 +49,8 @@ void Proxy::use(SnapshotPtr snapshot) {
 
 Exchange& Proxy::begin(session::ClientSession& session, http::Stream& stream) {
   auto exchange = std::make_unique<Exchange>(*this, session, stream);
+  exchange->head_ = take_spare(spare_requests_);
+  exchange->response_ = take_spare(spare_responses_);
   running_.push_back(exchange.get());
   ++active_;
   return *exchange.release();
@@ -42,7 +69,21 @@ void Proxy::on_bad_request(session::ClientSession& session, http::Stream& stream
 void Proxy::ended(Exchange& exchange) {
   exchange.unlink();
   --active_;
+  keep_spare(spare_requests_, exchange.head_);
+  keep_spare(spare_responses_, exchange.response_);
   loop_.reap(std::unique_ptr<net::Reapable>(&exchange));
+}
+
+std::string_view Proxy::text_of(const net::Endpoint& endpoint) {
+  std::uint64_t key = endpoint.port;
+  for (const std::uint8_t byte : endpoint.address.bytes()) key = key * 131 + byte;
+  if (endpoint_texts_.size() > kEndpointTexts) endpoint_texts_.clear();
+  auto& [known, text] = endpoint_texts_[key];
+  if (text.empty() || known != endpoint) {
+    known = endpoint;
+    text = endpoint.to_string();
+  }
+  return text;
 }
 
 // xoroshiro128+: ids must differ, not be secret.

@@ -95,6 +95,7 @@ class Fields {
       : text_(std::move(other.text_)),
         entries_(std::move(other.entries_)),
         present_(std::exchange(other.present_, 0)),
+        repeated_(std::exchange(other.repeated_, 0)),
         live_(std::exchange(other.live_, 0)) {
     other.text_.clear();
   }
@@ -103,6 +104,7 @@ class Fields {
     text_ = std::move(other.text_);
     entries_ = std::move(other.entries_);
     present_ = std::exchange(other.present_, 0);
+    repeated_ = std::exchange(other.repeated_, 0);
     live_ = std::exchange(other.live_, 0);
     other.clear();
     return *this;
@@ -116,6 +118,8 @@ class Fields {
   // Sum over all fields of name + value + 32 (RFC 9113 §10.5.1's measure).
   [[nodiscard]] std::size_t bytes() const noexcept;
 
+  // Of the arena, with what was removed or replaced.
+  [[nodiscard]] std::size_t text_bytes() const noexcept { return text_.size(); }
   // Forgets the fields, keeps the memory.
   void clear() noexcept;
 
@@ -130,9 +134,7 @@ class Fields {
   std::size_t remove(std::string_view name) noexcept;
   std::size_t remove(FieldId id) noexcept;
 
-  [[nodiscard]] bool has(FieldId id) const noexcept {
-    return (present_ >> static_cast<unsigned>(id) & 1U) != 0;
-  }
+  [[nodiscard]] bool has(FieldId id) const noexcept { return (present_ & bit(id)) != 0; }
   // The first one's value.
   [[nodiscard]] std::optional<std::string_view> find(FieldId id) const noexcept;
   [[nodiscard]] std::optional<std::string_view> find(std::string_view name) const noexcept;
@@ -154,10 +156,18 @@ class Fields {
     return true;
   }
 
+  // Room for n fields.
+  void reserve(std::size_t n) { entries_.reserve(n); }
   // For parsers: one copy of a whole head, of which fields and pseudo-fields are slices.
   // The returned pointer is good until the next non-const call.
   char* adopt(std::span<const char> block, std::uint32_t& offset);
-  void add_slices(Slice name, Slice value, FieldId id);
+  void add_slices(Slice name, Slice value, FieldId id) {
+    entries_.push_back(
+        {name.offset, value.offset, value.length, static_cast<std::uint16_t>(name.length), id, false});
+    repeated_ |= present_ & bit(id);
+    present_ |= bit(id);
+    ++live_;
+  }
   // Text that is no field (a target, an authority) but lives as long as this table.
   [[nodiscard]] Slice store(std::string_view text);
   [[nodiscard]] std::string_view view(Slice s) const noexcept {
@@ -174,12 +184,18 @@ class Fields {
     bool removed;
   };
   [[nodiscard]] bool in_arena(std::string_view text) const noexcept;
+  static constexpr std::uint64_t bit(FieldId id) noexcept {
+    return std::uint64_t{1} << static_cast<unsigned>(id);
+  }
+  // There is one, and no other was ever added.
+  [[nodiscard]] bool single(FieldId id) const noexcept { return ((present_ & ~repeated_) & bit(id)) != 0; }
   void drop(Entry& e) noexcept;
   void recount(FieldId id) noexcept;
 
   std::string text_;
   std::vector<Entry> entries_;
-  std::uint64_t present_ = 0;  // bit = FieldId
+  std::uint64_t present_ = 0;   // bit = FieldId
+  std::uint64_t repeated_ = 0;  // those that may stand more than once: the others need no further look
   std::uint32_t live_ = 0;
 };
 

@@ -51,6 +51,9 @@ class RequestHead {
   [[nodiscard]] std::string_view protocol() const noexcept {
     return fields.view(protocol_);
   }                                                       // "" or "websocket"
+  // As of now; stays readable through fields.view() when a filter sets another.
+  [[nodiscard]] Fields::Slice authority_slice() const noexcept { return authority_; }
+  [[nodiscard]] Fields::Slice target_slice() const noexcept { return target_; }
   [[nodiscard]] std::string_view path() const noexcept;   // the target without its query
   [[nodiscard]] std::string_view query() const noexcept;  // behind '?', without it
 
@@ -58,6 +61,7 @@ class RequestHead {
   void set_scheme(std::string_view text) { scheme_ = fields.store(text); }
   void set_authority(std::string_view text) { authority_ = fields.store(text); }
   void set_target(std::string_view text) { target_ = fields.store(text); }
+  void set_target(Fields::Slice of_fields) { target_ = of_fields; }
   void set_protocol(std::string_view text) { protocol_ = fields.store(text); }
   // Forgets everything, keeps the memory.
   void clear() noexcept;

@@ -38,6 +38,8 @@ class BodyPipe {
   [[nodiscard]] bool ended() const noexcept { return ended_; }
   // … and everything was passed to the sink.
   [[nodiscard]] bool passed() const noexcept { return ended_ && sink_ != nullptr; }
+  // … and has left the sink's buffer.
+  [[nodiscard]] bool delivered() const noexcept { return ended_ && sent_ >= received_; }
   // The head already said that there is no body.
   void end_without_body() noexcept { ended_ = headless_end_ = true; }
 

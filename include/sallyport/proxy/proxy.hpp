@@ -6,6 +6,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "sallyport/base/intrusive_list.hpp"
@@ -42,6 +47,8 @@ class Proxy final : public session::RequestHandler {
   friend class Exchange;
   [[nodiscard]] Exchange& begin(session::ClientSession& session, http::Stream& stream);
   void ended(Exchange& exchange);
+  // "10.0.0.5:8443", spelled once for each of the few endpoints there are.
+  [[nodiscard]] std::string_view text_of(const net::Endpoint& endpoint);
   // 32 hex digits that no other request of any worker has, short of a 128-bit coincidence.
   void make_request_id(std::span<char, 32> id) noexcept;
 
@@ -51,6 +58,10 @@ class Proxy final : public session::RequestHandler {
   obs::AccessRing& access_;
   SnapshotRef snapshot_;
   std::uint64_t random_[2];
+  // Memory of heads that are over, for those to come: a steady flow of requests allocates none.
+  std::vector<http::RequestHead> spare_requests_;
+  std::vector<http::ResponseHead> spare_responses_;
+  std::unordered_map<std::uint64_t, std::pair<net::Endpoint, std::string>> endpoint_texts_;
   std::size_t active_ = 0;
   base::IntrusiveList<Exchange, ExchangeTag> running_;
 };

@@ -1,0 +1,260 @@
+// What http::Stream promises, for HTTP/1.1 and HTTP/2, on both sides at once.
+#include "catch.hpp"
+#include "pair.hpp"
+
+using namespace sallyport;
+using namespace sallyport::session;
+using namespace sallyport::session::test;
+
+namespace {
+
+const std::string kHello = "hello, upstream";
+
+std::span<const char> bytes(const std::string& text) {
+  return {text.data(), text.size()};
+}
+
+http::Version version_under_test() {
+  return GENERATE(http::Version::http11, http::Version::http2);
+}
+
+}  // namespace
+
+TEST_CASE("a request with a body and its answer arrive whole, in slices of any size") {
+  const http::Version version = version_under_test();
+  const std::size_t slice = GENERATE(1, 2, 3, 7, 64, 100000);
+  Pair pair(version);
+  Log log;
+  pair.run(
+      [&] {
+        http::Stream& stream = pair.open(log);
+        stream.send_request(request("POST", "/up?x=1", kUnknown), false);
+        stream.send_data(bytes(kHello), false);
+        stream.send_data(bytes(kHello), true);
+      },
+      slice);
+  REQUIRE(pair.arrived.size() == 1);
+  auto& arrived = pair.arrived.front();
+  CHECK(arrived.head.target() == "/up?x=1");
+  CHECK(arrived.head.authority() == "example.com");
+  CHECK(arrived.log.body == kHello + kHello);
+  CHECK(arrived.log.ended);
+  pair.run(
+      [&] {
+        arrived.stream->send_response(response(103), false);
+        arrived.stream->send_response(response(200, kUnknown), false);
+        arrived.stream->send_data(bytes(kHello), false);
+        http::Fields trailers;
+        trailers.add("x-sum", "42");
+        arrived.stream->send_trailers(trailers);
+      },
+      slice);
+  CHECK(log.informational == std::vector<std::uint16_t>{103});
+  CHECK(log.status == 200);
+  CHECK(log.body == kHello);
+  CHECK(log.trailer == "42");
+  CHECK(log.ended);
+  CHECK(log.sent == 2 * kHello.size());
+  CHECK(arrived.log.sent == kHello.size());
+  CHECK(log.after_end == 0);
+}
+
+TEST_CASE("a connection serves one exchange after the other and is given back in between") {
+  Pair pair(version_under_test());
+  for (int i = 0; i < 5; ++i) {
+    Log log;
+    pair.run([&] { pair.open(log).send_request(request("GET", "/" + std::to_string(i)), true); });
+    REQUIRE(pair.arrived.size() == 1);
+    CHECK(pair.arrived.front().end);
+    pair.run([&] {
+      http::Stream& stream = *pair.arrived.front().stream;
+      stream.send_response(response(200, known(kHello.size())), false);
+      stream.send_data(bytes(kHello), true);
+    });
+    CHECK(log.body == kHello);
+    CHECK(log.ended);
+    pair.run([&] {
+      pair.arrived.front().stream->detach();
+      log.stream->detach();
+    });
+    pair.arrived.clear();
+    CHECK(pair.client->usable());
+    CHECK(pair.client->capacity() >= 1);
+    CHECK(pair.client->served() == static_cast<std::uint64_t>(i + 1));
+    CHECK(pair.server->active() == 0);
+  }
+  CHECK_FALSE(pair.server_closed);
+  CHECK_FALSE(pair.client_closed);
+}
+
+TEST_CASE("a body that nobody takes stops at the window and goes on when it is taken") {
+  const http::Version version = version_under_test();
+  ClientLimits limits;
+  limits.stream_window = 64 * 1024;
+  Pair pair(version, limits);
+  Log log;
+  const std::string big(1024 * 1024, 'x');
+  pair.on_arrival = [](Pair::Arrived& a) { a.log.gives_credit = false; };
+  pair.run(
+      [&] {
+        http::Stream& stream = pair.open(log);
+        stream.send_request(request("PUT", "/", known(big.size())), false);
+        stream.send_data(bytes(big), true);
+      },
+      16 * 1024);
+  auto& arrived = pair.arrived.front();
+  // The window, and at most one read beyond it.
+  CHECK(arrived.log.body.size() >= 64 * 1024);
+  CHECK(arrived.log.body.size() <= 64 * 1024 + 16 * 1024);
+  for (int i = 0; i < 100 && !arrived.log.ended; ++i) {
+    const std::size_t before = arrived.log.body.size();
+    pair.run([&] { arrived.stream->consumed(48 * 1024); }, 16 * 1024);
+    CHECK(arrived.log.body.size() > before);
+  }
+  CHECK(arrived.log.body == big);
+}
+
+TEST_CASE("a client that leaves in the middle is told to the receiver, once") {
+  Pair pair(version_under_test());
+  Log log;
+  pair.run([&] {
+    http::Stream& stream = pair.open(log);
+    stream.send_request(request("POST", "/", known(100)), false);
+    stream.send_data(bytes(kHello), false);
+  });
+  pair.run([&] { log.stream->reset(base::gateway_error(base::ErrorCode::canceled)); });
+  REQUIRE(pair.arrived.front().log.error);
+  CHECK(pair.arrived.front().log.error->fault == base::Fault::client);
+  CHECK(pair.arrived.front().log.after_end == 0);
+}
+
+TEST_CASE("an unfinished response never looks finished") {
+  Pair pair(version_under_test());
+  Log log;
+  pair.run([&] { pair.open(log).send_request(request("GET", "/"), true); });
+  pair.run([&] {
+    http::Stream& stream = *pair.arrived.front().stream;
+    stream.send_response(response(200, kUnknown), false);
+    stream.send_data(bytes(kHello), false);
+  });
+  pair.run([&] { pair.arrived.front().stream->detach(); });
+  CHECK_FALSE(log.ended);
+  REQUIRE(log.error);
+  CHECK(log.error->fault == base::Fault::upstream);
+}
+
+TEST_CASE("an answer that comes before the request is whole is read, and the rest is not wanted") {
+  Pair pair(version_under_test());
+  Log log;
+  pair.run([&] {
+    http::Stream& stream = pair.open(log);
+    stream.send_request(request("POST", "/", known(1'000'000)), false);
+    stream.send_data(bytes(kHello), false);
+  });
+  pair.run([&] {
+    http::Stream& stream = *pair.arrived.front().stream;
+    stream.send_response(response(413, known(3)), false);
+    stream.send_data(bytes("no\n"), true);
+    stream.detach();
+  });
+  CHECK(log.status == 413);
+  CHECK(log.body == "no\n");
+  CHECK(log.ended);
+  CHECK_FALSE(log.error);
+}
+
+TEST_CASE("wherever the wire is cut, each receiver hears one error and the sessions die once") {
+  const http::Version version = version_under_test();
+  for (int cut = 0; cut < 60; ++cut) {
+    INFO("cut after " << cut << " deliveries");
+    Pair pair(version);
+    pair.deliveries_left = cut;
+    Log log;
+    pair.on_arrival = [](Pair::Arrived& a) {
+      a.stream->send_response(response(200, known(2 * kHello.size())), false);
+      a.stream->send_data(bytes(kHello), false);
+    };
+    pair.run(
+        [&] {
+          http::Stream& stream = pair.open(log);
+          stream.send_request(request("POST", "/", known(kHello.size())), false);
+          stream.send_data(bytes(kHello), true);
+        },
+        9);
+    if (pair.deliveries_left >= 0) {
+      pair.deliveries_left = 0;
+      pair.settle(9);
+    }
+    REQUIRE(pair.server_closed);
+    REQUIRE(pair.client_closed);
+    REQUIRE(log.error);
+    CHECK(log.error->fault == base::Fault::upstream);
+    CHECK(log.after_end == 0);
+    if (!pair.arrived.empty()) {
+      REQUIRE(pair.arrived.front().log.error);
+      CHECK(pair.arrived.front().log.error->fault == base::Fault::client);
+    }
+  }
+}
+
+TEST_CASE("idle connections are closed after their time, silently, and give their buffers back before") {
+  ClientLimits limits;
+  limits.idle = base::Milliseconds(75'000);
+  Pair pair(version_under_test(), limits);
+  Log log;
+  pair.run([&] { pair.open(log).send_request(request("GET", "/"), true); });
+  pair.run([&] {
+    pair.arrived.front().stream->send_response(response(204), true);
+    pair.arrived.front().stream->detach();
+  });
+  pair.run([&] { log.stream->detach(); });
+  pair.wait(base::Milliseconds(1'000));
+  CHECK(pair.at_server->idle_);
+  CHECK_FALSE(pair.server_closed);
+  pair.wait(base::Milliseconds(80'000));
+  pair.wait(base::Milliseconds(5'000));
+  REQUIRE(pair.server_closed);
+  CHECK(*pair.server_closed == ClosedBy::idle);
+}
+
+TEST_CASE("a request body that stalls is answered, not waited for") {
+  ClientLimits limits;
+  limits.request_body = base::Milliseconds(30'000);
+  Pair pair(version_under_test(), limits);
+  Log log;
+  pair.run([&] {
+    http::Stream& stream = pair.open(log);
+    stream.send_request(request("POST", "/", known(100)), false);
+    stream.send_data(bytes(kHello), false);
+  });
+  pair.on_arrival = [](Pair::Arrived& a) { a.stream->send_response(response(408), true); };
+  pair.wait(base::Milliseconds(31'000));
+  REQUIRE(pair.arrived.size() == 2);
+  REQUIRE(pair.arrived[0].log.error);
+  CHECK(pair.arrived[0].log.error->code == base::ErrorCode::body_timeout);
+  REQUIRE(pair.arrived[1].bad);
+  CHECK(log.status == 408);
+}
+
+TEST_CASE("a drain lets what runs end, then closes") {
+  Pair pair(version_under_test());
+  Log log;
+  pair.run([&] { pair.open(log).send_request(request("GET", "/"), true); });
+  pair.run([&] { pair.server->drain(); });
+  CHECK_FALSE(pair.server_closed);
+  pair.wait(base::Milliseconds(1'500));
+  if (pair.client->version() == http::Version::http2) CHECK_FALSE(pair.client->usable());
+  pair.run([&] {
+    pair.arrived.front().stream->send_response(response(200, known(kHello.size())), false);
+    pair.arrived.front().stream->send_data(bytes(kHello), true);
+    pair.arrived.front().stream->detach();
+  });
+  CHECK(log.body == kHello);
+  CHECK(log.ended);
+  pair.run([&] {
+    if (log.stream != nullptr) log.stream->detach();
+  });
+  pair.wait(base::Milliseconds(6'000));
+  REQUIRE(pair.server_closed);
+  CHECK(*pair.server_closed == ClosedBy::drain);
+}
