@@ -291,7 +291,9 @@ void Codec::Impl::close_stream(StreamState& s, const base::Error& error) {
 }
 
 base::Error Codec::Impl::closing_error(const StreamState& s, std::uint32_t h2_code) const noexcept {
-  if (s.rst_sent) return s.why ? s.why : peer_error(ErrorCode::malformed, h2_code);
+  // A stream that we failed may end by itself before its RST_STREAM is framed.
+  if (s.why && (s.rst_sent || !s.asked_reset)) return s.why;
+  if (s.rst_sent) return peer_error(ErrorCode::malformed, h2_code);
   // Refused before it was looked at: by the upstream's RST_STREAM, or above its GOAWAY.
   if (h2_code == code::kRefusedStream && side_ == Side::upstream) {
     base::Error error = peer_error(ErrorCode::stream_refused, h2_code);

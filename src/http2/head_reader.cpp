@@ -83,12 +83,11 @@ void HeadReader::refuse(ErrorCode code) noexcept {
 bool HeadReader::within_limits(std::string_view name, std::string_view value) noexcept {
   bytes_ += name.size() + value.size();
   // One Cookie field may come in any number of crumbs; `bytes_` bounds them.
-  if (name != "cookie" || !has_cookie_) ++count_;
+  if (name.front() != ':' && (name != "cookie" || !has_cookie_)) ++count_;
   const bool target = name == ":path";
   if (target && value.size() > limits_.target_bytes) refuse(ErrorCode::uri_too_long);
   const bool field_fits = target || name.size() + value.size() <= limits_.field_bytes;
-  // Pseudo-fields count too: there are five at most.
-  if (!field_fits || bytes_ > limits_.head_bytes || count_ > limits_.fields + 5)
+  if (!field_fits || bytes_ > limits_.head_bytes || count_ > limits_.fields)
     refuse(ErrorCode::head_too_large);
   return problem_ == ErrorCode::none;
 }
