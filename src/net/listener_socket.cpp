@@ -26,7 +26,9 @@ bool means_no_ipv6(int error_number) {
 std::string remedy(const Endpoint& address, int error_number) {
   switch (error_number) {
     case EADDRINUSE:
-      return "another program (or another Sallyport) listens there: stop it or choose another port; `ss "
+      return "another program (or another Sallyport, or a listener of ours: [::] takes IPv4 too) listens "
+             "there: "
+             "stop it or choose another port; `ss "
              "-ltnp "
              "'sport = :" +
              std::to_string(address.port) + "'` names it";

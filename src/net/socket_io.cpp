@@ -19,6 +19,19 @@ using boost::system::error_code;
 namespace {
 // An emptied write buffer larger than this is freed, not kept for the next response.
 constexpr std::size_t kOutKept = 64 * 1024;
+
+ssize_t send_both(int fd, std::span<const char> first, std::span<const char> second) {
+  constexpr int kFlags = MSG_NOSIGNAL | MSG_DONTWAIT;
+  if (first.empty()) return ::send(fd, second.data(), second.size(), kFlags);
+  if (second.empty()) return ::send(fd, first.data(), first.size(), kFlags);
+  // iovec has no const form; sendmsg only reads.
+  std::array<iovec, 2> parts{iovec{const_cast<char*>(first.data()), first.size()},
+                             iovec{const_cast<char*>(second.data()), second.size()}};
+  msghdr message{};
+  message.msg_iov = parts.data();
+  message.msg_iovlen = parts.size();
+  return ::sendmsg(fd, &message, kFlags);
+}
 }  // namespace
 
 // The handlers. Their objects may be gone when they run; the loop is not.
@@ -192,21 +205,13 @@ void SocketIo::write_gather(std::span<const char> big) {
   schedule();  // which tells what was sent
 }
 
-// One sendmsg as a rule. Taken in part or not at all, the rest waits until the kernel has room.
+// One send as a rule. Taken in part or not at all, the rest waits until the kernel has room.
 void SocketIo::transmit(std::span<const char> big) {
-  const std::span<const char> queued = out_.data();
-  // sendmsg reads through these pointers only; iovec has no const form.
-  std::array<iovec, 2> parts{iovec{const_cast<char*>(queued.data()), queued.size()},
-                             iovec{const_cast<char*>(big.data()), big.size()}};
-  msghdr message{};
-  message.msg_iov = queued.empty() ? &parts[1] : parts.data();
-  message.msg_iovlen = (queued.empty() ? 0U : 1U) + (big.empty() ? 0U : 1U);
-  const std::size_t wanted = queued.size() + big.size();
+  const std::size_t wanted = out_.size() + big.size();
   if (wanted == 0) return;
-
   ssize_t n = 0;
   do {
-    n = ::sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    n = send_both(socket_.native_handle(), out_.data(), big);
   } while (n < 0 && errno == EINTR);
   if (n < 0 && errno != EAGAIN) {
     write_error_ = errno;
@@ -214,7 +219,7 @@ void SocketIo::transmit(std::span<const char> big) {
     return;
   }
   const std::size_t taken = n < 0 ? 0 : static_cast<std::size_t>(n);
-  const std::size_t of_queued = std::min(taken, queued.size());
+  const std::size_t of_queued = std::min(taken, out_.size());
   out_.consume(of_queued);
   out_.append(big.subspan(taken - of_queued));
   sent_ += taken;

@@ -85,7 +85,8 @@ class Listener final : private Wake {
   void pause() noexcept;
   void resume() noexcept;
   // Accepts what is queued, also when paused, then closes. on_accept() is called for each, then
-  // on_drained(), but none from within this call.
+  // on_drained(), but none from within this call. A connection whose handshake is not through
+  // by then is reset (unless net.ipv4.tcp_migrate_req moves it to another socket of the set).
   void drain();
   void close() noexcept;
   [[nodiscard]] bool is_open() const noexcept { return acceptor_.is_open(); }

@@ -44,6 +44,7 @@ struct Fixture {
   Fixture() : listener(make()), at(listener->local()) {}
   std::unique_ptr<Listener> make() {
     auto sockets = listen_on(loopback());
+    fd = sockets.at(0).fd();
     return std::make_unique<Listener>(loop, std::move(sockets.at(0)), handler);
   }
   std::vector<Descriptor> connect(std::size_t n) {
@@ -65,6 +66,7 @@ struct Fixture {
 
   Loop loop;
   Accepted handler;
+  int fd = -1;  // the listener's
   std::unique_ptr<Listener> listener;
   Endpoint at;
 };
@@ -189,6 +191,7 @@ TEST_CASE("draining takes everything that is queued before the socket closes, al
   Fixture f;
   const bool paused = GENERATE(false, true);
   const auto clients = f.connect(100);
+  REQUIRE(await_queued(f.fd, 100));
   if (paused) f.listener->pause();
   f.turn([&] {
     f.listener->drain();

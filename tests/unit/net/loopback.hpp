@@ -6,6 +6,8 @@
 #include <chrono>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
 #include <string>
 #include <string_view>
 #include <sys/ioctl.h>
@@ -107,6 +109,32 @@ inline std::size_t readable_bytes(int fd) {
   int n = 0;
   ::ioctl(fd, FIONREAD, &n);
   return static_cast<std::size_t>(n);
+}
+
+// Until the peer's RST has arrived; reads nothing, so that the next send is what meets it.
+[[nodiscard]] inline bool await_reset(int fd) {
+  pollfd watched{fd, 0, 0};
+  return ::poll(&watched, 1, 30'000) == 1 && (watched.revents & POLLERR) != 0;
+}
+
+// Exactly n bytes, waiting for them.
+inline std::string receive(const Descriptor& socket, std::size_t n) {
+  std::string text(n, '\0');
+  const ssize_t got = ::recv(socket.get(), text.data(), n, MSG_WAITALL);
+  text.resize(got < 0 ? 0 : static_cast<std::size_t>(got));
+  return text;
+}
+
+// Until n connections wait in a listening socket's queue (the kernel tells its length there).
+[[nodiscard]] inline bool await_queued(int listening, std::size_t n) {
+  const auto give_up = base::Clock::now() + std::chrono::seconds(30);
+  tcp_info info{};
+  do {
+    socklen_t size = sizeof(info);
+    ::getsockopt(listening, IPPROTO_TCP, TCP_INFO, &info, &size);
+    if (base::Clock::now() > give_up) return false;
+  } while (info.tcpi_unacked < n);
+  return true;
 }
 
 inline std::vector<ListenerSocket> listen_on(const Endpoint& at, std::size_t count = 1,
