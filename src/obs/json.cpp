@@ -49,6 +49,19 @@ char* put_ascii(char* out, unsigned char c) noexcept {
   }
 }
 
+// Copies 4 to 7 plain bytes as two words that overlap; nullptr, and nothing done, if they are not plain.
+char* put_short(char* out, std::string_view text) noexcept {
+  constexpr std::size_t kHalf = sizeof(std::uint32_t);
+  std::uint32_t head;
+  std::uint32_t tail;
+  std::memcpy(&head, text.data(), kHalf);
+  std::memcpy(&tail, text.data() + text.size() - kHalf, kHalf);
+  if (!plain(head | std::uint64_t{tail} << 32)) return nullptr;
+  std::memcpy(out, &head, kHalf);
+  std::memcpy(out + text.size() - kHalf, &tail, kHalf);
+  return out + text.size();
+}
+
 // Length of the well-formed UTF-8 sequence (Unicode 15, table 3-7) that the text, whose first
 // byte is not ASCII, begins with; 0 if there is none.
 std::size_t sequence(std::string_view text) noexcept {
@@ -89,6 +102,8 @@ char* put_escaped(char* out, std::string_view text) noexcept {
         text.remove_prefix(sizeof word);
         continue;
       }
+    } else if (text.size() >= sizeof(std::uint32_t)) {
+      if (char* const end = put_short(out, text); end != nullptr) return end;
     }
     const auto c = static_cast<unsigned char>(text.front());
     if (c < 0x80) {
