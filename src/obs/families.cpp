@@ -8,6 +8,7 @@ using Labels = std::vector<std::string>;
 
 struct Maker {
   Registry& registry;
+  const HistogramBuckets& buckets;
 
   Families::Ref counter(std::string name, std::string help, Labels labels, double scale = 1) const {
     FamilyOptions o{std::move(name), std::move(help), std::move(labels)};
@@ -20,9 +21,9 @@ struct Maker {
     o.overflow = overflow;
     return registry.add_family(Kind::gauge, std::move(o));
   }
-  Families::Ref histogram(std::string name, std::string help, Labels labels, const Buckets& buckets) const {
+  Families::Ref histogram(std::string name, std::string help, Labels labels, const Buckets& bounds) const {
     return registry.add_family(Kind::histogram,
-                               {std::move(name), std::move(help), std::move(labels), &buckets});
+                               {std::move(name), std::move(help), std::move(labels), &bounds});
   }
 };
 
@@ -34,7 +35,7 @@ void add_tls(const Maker& make, Families& f) {
                    {"listener", "host", "stage", "reason"});
   f.handshake_duration = make.histogram("sallyport_tls_handshake_duration_seconds",
                                         "Time from accept to the end of a completed TLS handshake.",
-                                        {"listener", "resumed"}, kHandshakeBuckets);
+                                        {"listener", "resumed"}, make.buckets.handshake);
   f.handshake_cpu = make.counter("sallyport_tls_handshake_cpu_seconds_total",
                                  "CPU time spent in TLS handshakes.", {"listener"}, 1e-9);
   f.ciphers = make.counter("sallyport_tls_ciphers_total", "Completed TLS handshakes by cipher suite.",
@@ -78,7 +79,7 @@ void add_config(const Maker& make, Families& f) {
   f.generations_alive =
       make.gauge("sallyport_config_generations_alive", "Configurations that some exchange still holds.", {});
   f.reload_duration = make.histogram("sallyport_config_reload_duration_seconds",
-                                     "Time that the parts of a reload took.", {"phase"}, kReloadBuckets);
+                                     "Time that the parts of a reload took.", {"phase"}, make.buckets.reload);
 }
 
 void add_listeners(const Maker& make, Families& f) {
@@ -98,10 +99,10 @@ void add_http(const Maker& make, Families& f) {
                             {"route", "proto", "method", "code_class"});
   f.request_duration = make.histogram("sallyport_http_request_duration_seconds",
                                       "Time from a request's first byte to its end.", {"route", "code_class"},
-                                      kRequestBuckets);
+                                      make.buckets.request);
   f.first_byte = make.histogram("sallyport_http_time_to_first_byte_seconds",
                                 "Time from a request's first byte to its response's first byte.",
-                                {"route", "code_class"}, kRequestBuckets);
+                                {"route", "code_class"}, make.buckets.request);
   f.in_flight = make.gauge("sallyport_http_requests_in_flight", "Requests begun and not ended.", {"route"});
   f.request_bytes =
       make.counter("sallyport_http_request_bytes_total", "Bytes of request bodies received.", {"route"});
@@ -128,13 +129,13 @@ void add_upstreams(const Maker& make, Families& f) {
                                       {"upstream", "proto", "state"});
   f.upstream_connect =
       make.histogram("sallyport_upstream_connect_duration_seconds",
-                     "Time that TCP connections to upstreams took.", {"upstream"}, kRequestBuckets);
+                     "Time that TCP connections to upstreams took.", {"upstream"}, make.buckets.request);
   f.upstream_tls =
       make.histogram("sallyport_upstream_tls_handshake_duration_seconds",
-                     "Time that TLS handshakes with upstreams took.", {"upstream"}, kHandshakeBuckets);
+                     "Time that TLS handshakes with upstreams took.", {"upstream"}, make.buckets.handshake);
   f.upstream_response = make.histogram("sallyport_upstream_response_duration_seconds",
                                        "Time from the request's head to the upstream's response head.",
-                                       {"upstream"}, kRequestBuckets);
+                                       {"upstream"}, make.buckets.request);
   f.upstream_requests =
       make.counter("sallyport_upstream_requests_total", "Requests sent to upstreams, by response.",
                    {"upstream", "code_class", "reused"});
@@ -151,8 +152,8 @@ void add_upstreams(const Maker& make, Families& f) {
 
 }  // namespace
 
-Families::Families(Registry& registry) {
-  const Maker make{registry};
+Families::Families(Registry& registry, const HistogramBuckets& buckets) {
+  const Maker make{registry, buckets};
   build_info = make.gauge("sallyport_build_info", "1; the labels say what is running.",
                           {"version", "commit", "openssl", "nghttp2"});
   add_tls(make, *this);

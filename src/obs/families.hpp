@@ -4,21 +4,17 @@
 // _total, no label that a client can choose.
 #pragma once
 
+#include "sallyport/obs/metrics.hpp"
 #include "sallyport/obs/registry.hpp"
 
 namespace sallyport::obs {
 
-inline constexpr Buckets kHandshakeBuckets =
-    Buckets::of_seconds({.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10});
-// Up to the 120 s after which Cloudflare gives up (524), so that the risk is visible.
-inline constexpr Buckets kRequestBuckets =
-    Buckets::of_seconds({.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 90, 120});
-inline constexpr Buckets kReloadBuckets = Buckets::of_seconds({.01, .05, .1, .5, 1, 5, 30});
 inline constexpr Buckets kLagBuckets = Buckets::of_seconds({.0001, .0005, .001, .005, .01, .05, .1, .5, 1});
 
 struct Families {
   using Ref = Registry::FamilyRef;
-  explicit Families(Registry& registry);
+  // `buckets` lives as long as the registry.
+  Families(Registry& registry, const HistogramBuckets& buckets);
 
   Ref build_info;
   Ref handshakes, handshake_failures, handshake_duration, handshake_cpu, ciphers, groups, sigalgs;

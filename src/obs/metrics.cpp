@@ -28,7 +28,6 @@ constexpr std::array kRetries = {"success"sv, "exhausted"sv, "budget"sv};
 constexpr std::array kEjections = {"connect"sv, "errors"sv, "health_check"sv};
 constexpr std::array kSides = {"client"sv, "upstream"sv};
 constexpr std::array kDirs = {"rx"sv, "tx"sv};
-constexpr std::array kFloods = {"rapid_reset"sv, "continuation"sv, "settings"sv, "ping"sv, "empty_frames"sv};
 constexpr std::array kIpSources = {"cf_connecting_ip"sv, "xff"sv, "proxy_proto"sv, "peer"sv};
 constexpr std::array kIpVerdicts = {"used"sv, "stripped_untrusted"sv};
 constexpr std::array kTriggers = {"start"sv, "sighup"sv, "api"sv, "watch"sv};
@@ -240,13 +239,13 @@ RouteMetrics::RouteMetrics(Metrics& metrics, std::string route)
                   return metrics.registry_.counter(metrics.families_->requests,
                                                    {route, word(kProtos), method, code});
                 }),
-      duration_(kCodeClasses.size(), kRequestBuckets,
+      duration_(kCodeClasses.size(), metrics.buckets_.request,
                 [&metrics, route](std::size_t index) {
                   return metrics.registry_.histogram(metrics.families_->request_duration,
                                                      {route, kCodeClasses[index]});
                 }),
       first_byte_(
-          kCodeClasses.size(), kRequestBuckets,
+          kCodeClasses.size(), metrics.buckets_.request,
           [&metrics, route](std::size_t index) {
             return metrics.registry_.histogram(metrics.families_->first_byte, {route, kCodeClasses[index]});
           }),
@@ -338,10 +337,11 @@ void UpstreamMetrics::endpoints(Shard& shard, EndpointState state, std::int64_t 
   shard.add(endpoints_[index_of(state)], delta);
 }
 
-Metrics::Metrics(const Vocabulary& vocabulary)
+Metrics::Metrics(const Vocabulary& vocabulary, const HistogramBuckets& buckets)
     : vocabulary_(vocabulary),
+      buckets_(buckets),
       control_(registry_.new_shard()),
-      families_(std::make_unique<Families>(registry_)) {
+      families_(std::make_unique<Families>(registry_, buckets_)) {
   add_process_families(registry_);
   const auto h2 = [this](Registry::FamilyRef family) {
     return std::make_unique<LazyCounters>(kSides.size() * kDirs.size() * kH2Errors.size(),
@@ -354,8 +354,8 @@ Metrics::Metrics(const Vocabulary& vocabulary)
   };
   stream_resets_ = h2(families_->stream_resets);
   goaways_ = h2(families_->goaways);
-  for (std::size_t i = 0; i < floods_.size(); ++i)
-    floods_[i] = registry_.counter(families_->floods, {kFloods[i]});
+  for (const std::string_view flood : vocabulary_.floods)
+    floods_.push_back(registry_.counter(families_->floods, {flood}));
   for (std::size_t i = 0; i < client_ip_.size(); ++i) {
     Digits word{i};
     const auto verdict = word(kIpVerdicts);
@@ -406,8 +406,8 @@ void Metrics::goaway(Shard& shard, Side side, Dir dir, std::uint32_t error_code)
   goaways_->add(shard, h2_index(side, dir, error_code));
 }
 
-void Metrics::flood(Shard& shard, Flood kind) const {
-  shard.add(floods_[index_of(kind)]);
+void Metrics::flood(Shard& shard, std::size_t kind) const {
+  if (kind < floods_.size()) shard.add(floods_[kind]);
 }
 
 void Metrics::client_ip(Shard& shard, IpSource source, IpVerdict verdict) const {

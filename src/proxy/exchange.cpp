@@ -9,6 +9,9 @@ namespace {
 
 using base::ErrorCode;
 
+// One side of a WebSocket has closed; the other has this long to do the same.
+constexpr base::Milliseconds kHalfClosedTunnel{10'000};
+
 upstream::Outcome outcome_of(const base::Error& error) noexcept {
   using upstream::Outcome;
   switch (error.code) {
@@ -297,7 +300,11 @@ void Exchange::client_data(std::span<const char> bytes, bool end) {
     return;
   }
   up_.on_data(bytes, end);
-  if (head_sent_ || end) watch(head_sent_ ? idle_timeout() : route().timeouts.first_byte);
+  if (tunnel_ && end) {
+    watch(kHalfClosedTunnel);
+  } else if (head_sent_ || end) {
+    watch(head_sent_ ? idle_timeout() : route().timeouts.first_byte);
+  }
   if (end) changed_.raise();
 }
 
@@ -343,6 +350,7 @@ void Exchange::upstream_response(http::ResponseHead&& head, bool end) {
 void Exchange::upstream_data(std::span<const char> bytes, bool end) {
   down_.on_data(bytes, end);
   if (end) {
+    if (tunnel_) watch(kHalfClosedTunnel);
     changed_.raise();
   } else if (head_sent_) {
     watch(idle_timeout());

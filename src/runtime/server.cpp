@@ -4,6 +4,7 @@
 #include <thread>
 #include <utility>
 
+#include "sallyport/http2/budgets.hpp"
 #include "sallyport/http2/version.hpp"
 #include "sallyport/proxy/reply_table.hpp"
 #include "sallyport/tls/verdict.hpp"
@@ -25,12 +26,14 @@ std::array<std::string_view, N> words_of() {
 obs::Vocabulary vocabulary() {
   static const auto kStageWords = words_of<tls::Stage, tls::kStages>();
   static const auto kReasonWords = words_of<tls::HandshakeReason, tls::kHandshakeReasons>();
+  static const auto kFloodWords = words_of<http2::Flood, http2::kFloods>();
   static const auto kMethodWords = words_of<http::Method, 10>();
   obs::Vocabulary v;
   v.handshake_stages = kStageWords;
   v.handshake_reasons = kReasonWords;
   v.methods = kMethodWords;
   v.reply_reasons = proxy::reason_words();
+  v.floods = kFloodWords;
   return v;
 }
 
@@ -81,6 +84,11 @@ obs::AccessLogOptions access_options(const config::AccessLog& from, obs::Log& lo
   return options;
 }
 
+obs::HistogramBuckets buckets_of(const config::Metrics& from) {
+  return {obs::Buckets::of_seconds(from.buckets.handshake), obs::Buckets::of_seconds(from.buckets.request),
+          obs::Buckets::of_seconds(from.buckets.reload)};
+}
+
 // Port 0 picks a port anew for every socket, so there the name tells sockets apart.
 std::string socket_key(const config::Listener& listener) {
   const std::string address = config::to_string(listener.address);
@@ -122,7 +130,7 @@ ServerStatus Server::status() const {
 Server::State::State(config::Model model, ServerOptions options)
     : options_(std::move(options)),
       first_model_(std::move(model)),
-      metrics_(vocabulary()),
+      metrics_(vocabulary(), buckets_of(first_model_.metrics)),
       log_(log_options(first_model_.log)),
       access_log_(access_options(first_model_.access_log, log_)),
       builder_(metrics_),

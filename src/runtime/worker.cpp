@@ -16,14 +16,6 @@ namespace {
 constexpr std::uint32_t kFailureBurst = 10;
 constexpr base::Seconds kFailureInterval{1};
 
-obs::Flood flood_of(std::string_view kind) {
-  if (kind == "rapid_reset" || kind == "provoked_reset") return obs::Flood::rapid_reset;
-  if (kind == "continuation") return obs::Flood::continuation;
-  if (kind == "settings") return obs::Flood::settings;
-  if (kind == "ping") return obs::Flood::ping;
-  return obs::Flood::empty_frames;
-}
-
 std::uint64_t random_seed() {
   std::random_device device;
   return (std::uint64_t{device()} << 32) | device();
@@ -235,11 +227,12 @@ Worker::Door* Worker::door_of(std::uint32_t id) noexcept {
   return nullptr;
 }
 
-void Worker::on_h2_flood(session::ClientSession& session, std::string_view kind) {
-  shared_.metrics.flood(shard_, flood_of(kind));
-  shared_.log.event(
-      accept_errors_, loop_.now(), obs::Level::warn, "http2_flood",
-      {{"kind", kind}, {"client", session.info().peer_text}, {"connection", session.info().id}});
+void Worker::on_h2_flood(session::ClientSession& session, http2::Flood flood) {
+  shared_.metrics.flood(shard_, static_cast<std::size_t>(flood));
+  shared_.log.event(accept_errors_, loop_.now(), obs::Level::warn, "http2_flood",
+                    {{"kind", http2::to_string(flood)},
+                     {"client", session.info().peer_text},
+                     {"connection", session.info().id}});
 }
 
 void Worker::on_h2_reset(bool sent, std::uint32_t code) {

@@ -121,7 +121,7 @@ class Worker final : private Opening::Owner,
 
   // session::ClientSession::Owner
   void on_session_closed(session::ClientSession& session, session::ClosedBy by) override;
-  void on_h2_flood(session::ClientSession& session, std::string_view kind) override;
+  void on_h2_flood(session::ClientSession& session, http2::Flood flood) override;
   void on_h2_reset(bool sent, std::uint32_t code) override;
   void on_h2_goaway(bool sent, std::uint32_t code) override;
 

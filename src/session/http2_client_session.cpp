@@ -66,7 +66,7 @@ void Http2ClientSession::on_goaway(http2::StreamId, std::uint32_t code) {
 
 void Http2ClientSession::on_flood(http2::Flood flood) {
   closed_by_ = ClosedBy::abuse;
-  owner_.on_h2_flood(*this, http2::to_string(flood));
+  owner_.on_h2_flood(*this, flood);
 }
 
 void Http2ClientSession::on_streams_changed() {

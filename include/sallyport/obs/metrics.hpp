@@ -49,7 +49,6 @@ enum class RetryResult : std::uint8_t { success, exhausted, budget };
 enum class EjectionKind : std::uint8_t { connect, errors, health_check };
 enum class Side : std::uint8_t { client, upstream };
 enum class Dir : std::uint8_t { rx, tx };
-enum class Flood : std::uint8_t { rapid_reset, continuation, settings, ping, empty_frames };
 enum class IpSource : std::uint8_t { cf_connecting_ip, xff, proxy_proto, peer };
 enum class IpVerdict : std::uint8_t { used, stripped_untrusted };
 enum class ReloadTrigger : std::uint8_t { start, sighup, api, watch };
@@ -62,6 +61,17 @@ struct Vocabulary {
   std::span<const std::string_view> handshake_reasons;
   std::span<const std::string_view> methods;        // in http::Method's order
   std::span<const std::string_view> reply_reasons;  // why we answered ourselves
+  std::span<const std::string_view> floods;         // HTTP/2 abuse budgets
+};
+
+// Upper bounds of the histograms, of the configuration that the process started with.
+struct HistogramBuckets {
+  Buckets handshake =
+      Buckets::of_seconds({.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10});
+  // Up to the 120 s after which Cloudflare gives up (524), so that the risk is visible.
+  Buckets request =
+      Buckets::of_seconds({.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 90, 120});
+  Buckets reload = Buckets::of_seconds({.01, .05, .1, .5, 1, 5, 30});
 };
 
 // The host label where no host was found for a ClientHello.
@@ -263,7 +273,7 @@ struct BuildFacts {
 
 class Metrics {
  public:
-  explicit Metrics(const Vocabulary& vocabulary);
+  explicit Metrics(const Vocabulary& vocabulary, const HistogramBuckets& buckets = {});
   Metrics(const Metrics&) = delete;
   Metrics& operator=(const Metrics&) = delete;
   ~Metrics();
@@ -285,7 +295,7 @@ class Metrics {
   // On a worker, with its shard.
   void stream_reset(Shard& shard, Side side, Dir dir, std::uint32_t error_code) const;
   void goaway(Shard& shard, Side side, Dir dir, std::uint32_t error_code) const;
-  void flood(Shard& shard, Flood kind) const;
+  void flood(Shard& shard, std::size_t kind) const;  // index of Vocabulary::floods
   void client_ip(Shard& shard, IpSource source, IpVerdict verdict) const;
   void loop_lag(Shard& shard, base::Duration lag) const { shard.observe(loop_lag_, lag); }
 
@@ -314,11 +324,12 @@ class Metrics {
                                   Names... names);
 
   Vocabulary vocabulary_;
+  HistogramBuckets buckets_;
   Registry registry_;
   Shard& control_;
   std::unique_ptr<Families> families_;
   std::unique_ptr<LazyCounters> stream_resets_, goaways_;
-  std::array<CounterId, 5> floods_;
+  std::vector<CounterId> floods_;
   std::array<CounterId, 8> client_ip_;
   HistogramId loop_lag_;
   CounterId ticket_rotations_;

@@ -32,10 +32,16 @@ struct Buckets {
   std::array<std::int64_t, kMax> bounds_ns{};
   std::uint32_t count = 0;
 
-  [[nodiscard]] static constexpr Buckets of_seconds(std::initializer_list<double> bounds) {
+  // What exceeds kMax is left out.
+  [[nodiscard]] static constexpr Buckets of_seconds(std::span<const double> bounds) {
     Buckets b;
-    for (const double s : bounds) b.bounds_ns[b.count++] = static_cast<std::int64_t>(s * 1e9 + 0.5);
+    for (const double s : bounds) {
+      if (b.count < kMax) b.bounds_ns[b.count++] = static_cast<std::int64_t>(s * 1e9 + 0.5);
+    }
     return b;
+  }
+  [[nodiscard]] static constexpr Buckets of_seconds(std::initializer_list<double> bounds) {
+    return of_seconds(std::span<const double>(bounds.begin(), bounds.size()));
   }
   // Slots that one series takes: a count per bucket, "+Inf", the sum.
   [[nodiscard]] constexpr std::uint32_t slots() const noexcept { return count + 2; }

@@ -14,6 +14,7 @@
 #include "sallyport/base/error.hpp"
 #include "sallyport/base/intrusive_list.hpp"
 #include "sallyport/http/stream.hpp"
+#include "sallyport/http2/budgets.hpp"
 #include "sallyport/net/byte_stream.hpp"
 #include "sallyport/net/loop.hpp"
 
@@ -82,8 +83,8 @@ class ClientSession : public net::Reapable, public base::ListHook<SessionTag> {
    public:
     // Every stream's receiver has been told; the owner reaps it.
     virtual void on_session_closed(ClientSession& session, ClosedBy by) = 0;
-    // HTTP/2 abuse budgets and frames, for counters; `kind` is static text.
-    virtual void on_h2_flood(ClientSession& session, std::string_view kind) = 0;
+    // HTTP/2 abuse budgets and frames, for counters.
+    virtual void on_h2_flood(ClientSession& session, http2::Flood flood) = 0;
     virtual void on_h2_reset(bool sent, std::uint32_t code) = 0;
     virtual void on_h2_goaway(bool sent, std::uint32_t code) = 0;
 

@@ -22,7 +22,8 @@ constexpr std::array kStages = {"hello"sv, "finished"sv};
 constexpr std::array kReasons = {"not_tls"sv, "timeout"sv, "internal"sv};
 constexpr std::array kMethods = {"other"sv, "GET"sv, "POST"sv};
 constexpr std::array kReplies = {"no_route"sv, "bad_request"sv};
-constexpr Vocabulary kWords{kStages, kReasons, kMethods, kReplies};
+constexpr std::array kFloods = {"rapid_reset"sv, "continuation"sv};
+constexpr Vocabulary kWords{kStages, kReasons, kMethods, kReplies, kFloods};
 
 bool has(const Metrics& metrics, const std::string& line) {
   return ("\n" + metrics.text()).find("\n" + line + "\n") != std::string::npos;
@@ -67,7 +68,7 @@ void touch_all(Metrics& metrics, Shard& s) {
   upstream->endpoints(s, EndpointState::healthy, 3);
   metrics.stream_reset(s, Side::upstream, Dir::tx, 8);
   metrics.goaway(s, Side::client, Dir::rx, 0xdeadbeef);
-  metrics.flood(s, Flood::continuation);
+  metrics.flood(s, 1);
   metrics.client_ip(s, IpSource::xff, IpVerdict::stripped_untrusted);
   metrics.loop_lag(s, 2ms);
   metrics.build({"0.1.0", "abc", "3.0.17", "1.52.0"});

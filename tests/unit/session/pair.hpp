@@ -226,7 +226,7 @@ struct Pair final : RequestHandler, ClientSession::Owner, UpstreamSession::Owner
     server_closed = by;
     parked_.push_back(std::move(server));
   }
-  void on_h2_flood(ClientSession&, std::string_view kind) override { flood = kind; }
+  void on_h2_flood(ClientSession&, http2::Flood kind) override { flood = kind; }
   void on_h2_reset(bool, std::uint32_t code) override { resets.push_back(code); }
   void on_h2_goaway(bool, std::uint32_t) override { ++goaways; }
   void on_session_changed(UpstreamSession&) override { ++changes; }
@@ -244,7 +244,7 @@ struct Pair final : RequestHandler, ClientSession::Owner, UpstreamSession::Owner
   std::function<void(Arrived&)> on_arrival;
   std::optional<ClosedBy> server_closed;
   std::optional<base::Error> client_closed;
-  std::string flood;
+  std::optional<http2::Flood> flood;
   std::vector<std::uint32_t> resets;
   int goaways = 0;
   int changes = 0;
