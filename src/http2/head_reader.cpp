@@ -186,9 +186,11 @@ void HeadReader::add_response_field(std::string_view name, std::string_view valu
 }
 
 void HeadReader::add_cookie(std::string_view crumb) {
-  if (has_cookie_) cookie_.append("; ");
-  cookie_.append(crumb);
   has_cookie_ = true;
+  // An empty one would leave a space at the end, which makes the field malformed further on.
+  if (crumb.empty()) return;
+  if (!cookie_.empty()) cookie_.append("; ");
+  cookie_.append(crumb);
   if (cookie_.size() > limits_.field_bytes) refuse(ErrorCode::head_too_large);
 }
 
@@ -236,7 +238,7 @@ HeadReader::Outcome HeadReader::finish_request(bool end) {
     refuse(ErrorCode::malformed);
     return Outcome::refused;
   }
-  if (has_cookie_) request_.fields.add(FieldId::cookie, cookie_);
+  if (!cookie_.empty()) request_.fields.add(FieldId::cookie, cookie_);
   if (has_content_length_) {
     request_.body = {http::BodySize::Kind::known, content_length_};
   } else if (!end && !connect) {

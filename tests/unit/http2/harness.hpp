@@ -1,10 +1,12 @@
 // A codec with its eyes open, two of them joined in memory, and frames made by hand.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>

@@ -64,6 +64,13 @@ TEST_CASE("cookie crumbs are joined, and content-length becomes the body's size"
   CHECK_FALSE(got.end);
 }
 
+TEST_CASE("empty cookie crumbs leave nothing behind, no space at the end above all") {
+  CHECK(Server()
+            .ask(request_lines({{"cookie", ""}, {"cookie", "a=1"}, {"cookie", ""}}))
+            .request.fields.find(FieldId::cookie) == "a=1");
+  CHECK_FALSE(Server().ask(request_lines({{"cookie", ""}})).request.fields.has(FieldId::cookie));
+}
+
 TEST_CASE("a body is none with the end, unknown without it") {
   CHECK(Server().ask(request_lines({}, "POST"), true).request.body.kind == http::BodySize::Kind::none);
   CHECK(Server().ask(request_lines({}, "POST"), false).request.body.kind == http::BodySize::Kind::unknown);
