@@ -61,15 +61,15 @@ constexpr std::array<std::string_view, kFieldIds> kNames = {
     "x-request-id",
 };
 
-// A perfect-enough hash: names land by length, first and last letter; collisions chain to at
-// most a few slots, which the static_assert below bounds.
+// A perfect hash of the names: length, first letter, last letter and one at three quarters. The
+// static_assert below fails when a new name needs other factors.
 constexpr std::size_t kSlots = 256;
-constexpr std::size_t kProbes = 4;
 constexpr std::size_t kLongestName = 21;
 
 constexpr std::size_t slot_of(std::string_view n) {
-  const auto at = [&](std::size_t i) { return static_cast<std::size_t>(static_cast<unsigned char>(n[i])); };
-  return (n.size() * 31 + at(0) * 7 + at(n.size() - 1) * 131 + at(n.size() / 2) * 17) % kSlots;
+  const auto at = [&](std::size_t i) { return static_cast<std::uint32_t>(static_cast<unsigned char>(n[i])); };
+  const auto length = static_cast<std::uint32_t>(n.size());
+  return (length * 14 + at(0) * 63 + at(n.size() - 1) * 28 + at(n.size() * 3 / 4) * 47) % kSlots;
 }
 
 struct Table {
@@ -80,17 +80,9 @@ struct Table {
 constexpr Table make_table() {
   Table t;
   for (std::size_t id = 1; id < kFieldIds; ++id) {
-    std::size_t slot = slot_of(kNames[id]);
-    std::size_t probe = 0;
-    while (t.slots[slot] != 0 && probe < kProbes) {
-      slot = (slot + 1) % kSlots;
-      ++probe;
-    }
-    if (probe == kProbes || kNames[id].size() > kLongestName) {
-      t.fits = false;
-      return t;
-    }
-    t.slots[slot] = static_cast<std::uint8_t>(id);
+    std::uint8_t& slot = t.slots[slot_of(kNames[id])];
+    t.fits = t.fits && slot == 0 && kNames[id].size() <= kLongestName;
+    slot = static_cast<std::uint8_t>(id);
   }
   return t;
 }
@@ -98,18 +90,35 @@ constexpr Table make_table() {
 constexpr Table kTable = make_table();
 static_assert(kTable.fits);
 
+template <class Word>
+bool same_word(const char* a, const char* b) noexcept {
+  Word x, y;
+  std::memcpy(&x, a, sizeof x);
+  std::memcpy(&y, b, sizeof y);
+  return x == y;
+}
+
+// Equal texts of n <= kLongestName bytes, in words that overlap: a call to memcmp costs more.
+bool same_name(const char* a, const char* b, std::size_t n) noexcept {
+  using Eight = std::uint64_t;
+  using Four = std::uint32_t;
+  if (n > 16)
+    return same_word<Eight>(a, b) && same_word<Eight>(a + 8, b + 8) && same_word<Eight>(a + n - 8, b + n - 8);
+  if (n >= 8) return same_word<Eight>(a, b) && same_word<Eight>(a + n - 8, b + n - 8);
+  if (n >= 4) return same_word<Four>(a, b) && same_word<Four>(a + n - 4, b + n - 4);
+  return std::memcmp(a, b, n) == 0;
+}
+static_assert(kLongestName <= 24);
+
 }  // namespace
 
 FieldId field_id(std::string_view name) noexcept {
   if (name.empty() || name.size() > kLongestName) return FieldId::other;
-  std::size_t slot = slot_of(name);
-  for (std::size_t probe = 0; probe < kProbes; ++probe) {
-    const std::uint8_t id = kTable.slots[slot];
-    if (id == 0) return FieldId::other;
-    if (kNames[id] == name) return static_cast<FieldId>(id);
-    slot = (slot + 1) % kSlots;
-  }
-  return FieldId::other;
+  const std::uint8_t id = kTable.slots[slot_of(name)];
+  const std::string_view known = kNames[id];  // empty for id 0
+  if (known.size() != name.size() || !same_name(known.data(), name.data(), name.size()))
+    return FieldId::other;
+  return static_cast<FieldId>(id);
 }
 
 std::string_view field_name(FieldId id) noexcept {
@@ -127,7 +136,7 @@ std::size_t Fields::bytes() const noexcept {
 void Fields::clear() noexcept {
   text_.clear();
   entries_.clear();
-  present_ = 0;
+  present_ = repeated_ = 0;
   live_ = 0;
 }
 
@@ -156,13 +165,6 @@ char* Fields::adopt(std::span<const char> block, std::uint32_t& offset) {
   return text_.data() + offset;
 }
 
-void Fields::add_slices(Slice name, Slice value, FieldId id) {
-  entries_.push_back(
-      {name.offset, value.offset, value.length, static_cast<std::uint16_t>(name.length), id, false});
-  present_ |= std::uint64_t{1} << static_cast<unsigned>(id);
-  ++live_;
-}
-
 void Fields::add(std::string_view name, std::string_view value, FieldId id) {
   // The value may be a view into this arena, which the name's copy may move.
   const bool inside = in_arena(value);
@@ -181,7 +183,8 @@ void Fields::recount(FieldId id) noexcept {
   for (const Entry& e : entries_) {
     if (!e.removed && e.id == id) return;
   }
-  present_ &= ~(std::uint64_t{1} << static_cast<unsigned>(id));
+  present_ &= ~bit(id);
+  repeated_ &= ~bit(id);
 }
 
 std::size_t Fields::remove(FieldId id) noexcept {
@@ -191,9 +194,11 @@ std::size_t Fields::remove(FieldId id) noexcept {
     if (!e.removed && e.id == id) {
       drop(e);
       ++n;
+      if (single(id)) break;
     }
   }
-  present_ &= ~(std::uint64_t{1} << static_cast<unsigned>(id));
+  present_ &= ~bit(id);
+  repeated_ &= ~bit(id);
   return n;
 }
 
@@ -241,6 +246,7 @@ std::optional<std::string_view> Fields::find(std::string_view name) const noexce
 
 std::size_t Fields::count(FieldId id) const noexcept {
   if (!has(id)) return 0;
+  if (single(id)) return 1;
   std::size_t n = 0;
   for (const Entry& e : entries_) n += (!e.removed && e.id == id) ? 1U : 0U;
   return n;

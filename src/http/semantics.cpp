@@ -33,7 +33,8 @@ bool is_port(std::string_view text) {
 
 bool is_ipv6(std::string_view text) {
   std::array<char, INET6_ADDRSTRLEN> zero_ended{};
-  if (text.size() >= zero_ended.size()) return false;
+  // inet_pton() would stop at a NUL and believe what stands before it.
+  if (text.size() >= zero_ended.size() || text.find('\0') != std::string_view::npos) return false;
   std::copy(text.begin(), text.end(), zero_ended.begin());
   in6_addr address;
   return inet_pton(AF_INET6, zero_ended.data(), &address) == 1;
@@ -71,8 +72,11 @@ void to_lower(std::span<char> text) noexcept {
 }
 
 bool equals_ignoring_case(std::string_view a, std::string_view b) noexcept {
-  return a.size() == b.size() &&
-         std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) { return to_lower(x) == to_lower(y); });
+  if (a.size() != b.size()) return false;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    if (a[i] != b[i] && to_lower(a[i]) != to_lower(b[i])) return false;
+  }
+  return true;
 }
 
 std::string_view trim(std::string_view text) noexcept {
@@ -221,6 +225,10 @@ HopByHop take_hop_by_hop(Fields& fields) noexcept {
     // Removing moves no text and no entry, so walking on is safe.
     fields.for_each([&](const Fields::Field& f) {
       if (f.id != FieldId::connection || !hop.valid) return;
+      if (equals_ignoring_case(f.value, "keep-alive")) {  // by far the most common
+        hop.keep_alive = true;
+        return;
+      }
       hop.valid = each_item(f.value,
                             [&](std::string_view option) { return take_option(option, fields, hop, count); });
     });
@@ -234,7 +242,7 @@ HopByHop take_hop_by_hop(Fields& fields) noexcept {
   }
   for (const FieldId id : {FieldId::keep_alive, FieldId::proxy_connection, FieldId::transfer_encoding,
                            FieldId::upgrade, FieldId::http2_settings})
-    fields.remove(id);
+    if (fields.has(id)) fields.remove(id);
   return hop;
 }
 

@@ -21,6 +21,9 @@ constexpr std::size_t kNameBytes = 0xFFFF;  // what a table entry holds
 constexpr bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
+constexpr bool is_blank(char c) {
+  return c == ' ' || c == '\t';
+}
 
 }  // namespace
 
@@ -97,7 +100,7 @@ HeadParser::Step HeadParser::fail(ErrorCode code) noexcept {
 }
 
 HeadParser::Step HeadParser::read_method(std::string_view text) {
-  scan_ = scan::plain(text, scan_, [](char c) { return !http::is_tchar(c); });
+  scan_ = scan::plain(text, scan_, scan::ends_name);
   if (scan_ > kMethodBytes) return fail(ErrorCode::malformed);
   if (scan_ == text.size()) return Step::more;
   if (text[scan_] != ' ' || scan_ == 0) return fail(ErrorCode::malformed);
@@ -169,10 +172,33 @@ HeadParser::Step HeadParser::read_reason(std::string_view text) {
   return end_of_line(text, scan_, Stage::name);
 }
 
+// The loop that nearly all of a head goes through: lines that are there to their end and right.
+// What is not stays for the resumable steps below, which tell why.
+void HeadParser::read_whole_lines(std::string_view text) {
+  std::size_t at = line_;
+  while (at < text.size() && text[at] != '\r' && lines_.size() < bounds_.fields) {
+    const std::size_t colon = scan::name_end(text, at);
+    if (colon == text.size() || colon == at || text[colon] != ':') break;
+    std::size_t end = scan::value_end(text, colon + 1);
+    if (text.size() - end < 2 || text[end] != '\r' || text[end + 1] != '\n') break;
+    if (end - at > bounds_.line) break;
+    const std::size_t next = end + 2;
+    std::size_t begin = colon + 1;
+    while (begin < end && is_blank(text[begin])) ++begin;
+    while (begin < end && is_blank(text[end - 1])) --end;
+    lines_.push_back({static_cast<std::uint32_t>(at), static_cast<std::uint32_t>(begin),
+                      static_cast<std::uint32_t>(end - begin), static_cast<std::uint16_t>(colon - at)});
+    at = next;
+  }
+  scan_ = at;
+  line_ = static_cast<std::uint32_t>(at);
+}
+
 HeadParser::Step HeadParser::read_name(std::string_view text) {
+  if (scan_ == line_) read_whole_lines(text);
   if (scan_ == line_ && scan_ < text.size() && text[scan_] == '\r')
     return end_of_line(text, scan_, Stage::complete);
-  scan_ = scan::plain(text, scan_, [](char c) { return !http::is_tchar(c); });
+  scan_ = scan::name_end(text, scan_);
   if (scan_ - line_ > bounds_.line) return fail(ErrorCode::head_too_large);
   if (scan_ == text.size()) return Step::more;
   // A space here is a folded line or one before the colon: both have smuggled.
@@ -180,7 +206,7 @@ HeadParser::Step HeadParser::read_name(std::string_view text) {
   if (lines_.size() == bounds_.fields) return fail(ErrorCode::head_too_large);
   colon_ = static_cast<std::uint32_t>(scan_++);
   stage_ = Stage::value;
-  return Step::done;
+  return read_value(text);
 }
 
 HeadParser::Step HeadParser::read_value(std::string_view text) {
@@ -188,12 +214,14 @@ HeadParser::Step HeadParser::read_value(std::string_view text) {
   if (scan_ - line_ > bounds_.line) return fail(ErrorCode::head_too_large);
   if (scan_ == text.size()) return Step::more;
   const std::uint32_t name = line_;
-  const std::size_t end = scan_;
-  const Step step = end_of_line(text, scan_, Stage::name);
+  std::size_t end = scan_;
+  const Step step = end_of_line(text, end, Stage::name);
   if (step != Step::done) return step;
-  const std::string_view value = http::trim(text.substr(colon_ + 1, end - colon_ - 1));
-  lines_.push_back({name, static_cast<std::uint32_t>(value.data() - text.data()),
-                    static_cast<std::uint32_t>(value.size()), static_cast<std::uint16_t>(colon_ - name)});
+  std::size_t begin = colon_ + std::size_t{1};
+  while (begin < end && is_blank(text[begin])) ++begin;
+  while (begin < end && is_blank(text[end - 1])) --end;
+  lines_.push_back({name, static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(end - begin),
+                    static_cast<std::uint16_t>(colon_ - name)});
   return Step::done;
 }
 
@@ -212,10 +240,10 @@ HeadParser::Step HeadParser::end_of_line(std::string_view text, std::size_t at, 
 void HeadParser::fill(std::span<const char> bytes, http::Fields& fields) const {
   std::uint32_t offset = 0;
   char* const text = fields.adopt(bytes.first(scan_), offset);
+  fields.reserve(lines_.size());
   for (const Line& line : lines_) {
     char* const name = text + line.name;
-    for (std::size_t i = 0; i < line.name_length; ++i)
-      name[i] = http::kTokenLower[static_cast<unsigned char>(name[i])];
+    scan::lower(name, line.name_length, text + scan_);
     fields.add_slices({offset + line.name, line.name_length}, {offset + line.value, line.value_length},
                       http::field_id({name, line.name_length}));
   }

@@ -63,7 +63,9 @@ bool take_absolute_target(RequestHead& head, std::string_view target, bool tls) 
 
 bool take_target(RequestHead& head, bool tls) {
   const std::string_view target = head.target();
-  return http::is_target(head.method, target) || take_absolute_target(head, target, tls);
+  // The parser let only visible ASCII pass.
+  if (target.front() == '/' || (target == "*" && head.method == Method::options)) return true;
+  return take_absolute_target(head, target, tls);
 }
 
 // Anything but one 100-continue is malformed: obfuscated expectations desynchronise.
@@ -140,7 +142,7 @@ void RequestCodec::take_head(std::span<const char> bytes, Events& events) {
   head_.version = parsed.version();
   head_.set_method(head_.fields.view(parsed.method()));
   head_.set_scheme(tls_ ? "https" : "http");
-  head_.set_target(head_.fields.view(parsed.target()));
+  head_.set_target(parsed.target());
   // Also a refusal is answered in the client's terms.
   method_ = head_.method;
   version_ = head_.version;

@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <string_view>
 
+#include "sallyport/http/semantics.hpp"
+
 #if defined(__SSE2__)
 #include <emmintrin.h>
 #endif
@@ -19,6 +21,11 @@ constexpr bool ends_value(char c) noexcept {
 // Ends a target: what is not visible ASCII, and '#', for a fragment is never sent.
 constexpr bool ends_target(char c) noexcept {
   return static_cast<unsigned char>(c) <= 0x20 || static_cast<unsigned char>(c) >= 0x7F || c == '#';
+}
+
+// Ends a method or a field name.
+constexpr bool ends_name(char c) noexcept {
+  return !http::is_tchar(c);
 }
 
 template <class Ends>
@@ -51,6 +58,22 @@ inline int target_stops(__m128i x) noexcept {
   // As signed bytes, those above 0x7F are below 0x21 too.
   const __m128i outside = _mm_cmplt_epi8(x, _mm_set1_epi8(0x21));
   return _mm_movemask_epi8(_mm_or_si128(outside, _mm_or_si128(equal(x, 0x7F), equal(x, '#'))));
+}
+// Stops at more than it must: only letters, digits and '-' pass.
+inline int name_stops(__m128i x) noexcept {
+  const auto from_to = [](__m128i v, char first, char last) {
+    return at_most(_mm_sub_epi8(v, _mm_set1_epi8(first)), static_cast<char>(last - first));
+  };
+  const __m128i letter = from_to(_mm_or_si128(x, _mm_set1_epi8(0x20)), 'a', 'z');
+  const __m128i other = _mm_or_si128(from_to(x, '0', '9'), equal(x, '-'));
+  return ~_mm_movemask_epi8(_mm_or_si128(letter, other)) & 0xFFFF;
+}
+
+// Lane i is all ones when i < n <= kStep.
+inline __m128i first_lanes(std::size_t n) noexcept {
+  alignas(kStep) static constexpr char kLanes[2 * kStep] = {-1, -1, -1, -1, -1, -1, -1, -1,
+                                                            -1, -1, -1, -1, -1, -1, -1, -1};
+  return load(kLanes + kStep - n);
 }
 
 template <class Stops>
@@ -85,6 +108,31 @@ std::size_t skip(std::string_view text, std::size_t from, Stops stops, bool& fou
   if (found) return from;
 #endif
   return plain(text, from, ends_target);
+}
+
+[[nodiscard]] inline std::size_t name_end(std::string_view text, std::size_t from) noexcept {
+#if defined(__SSE2__)
+  bool found = false;
+  from = detail::skip(text, from, detail::name_stops, found);
+#endif
+  return plain(text, from, ends_name);
+}
+
+// Lowers n letters in place. `limit` is where readable and writable memory ends.
+inline void lower(char* text, std::size_t n, const char* limit) noexcept {
+#if defined(__SSE2__)
+  while (n != 0 && static_cast<std::size_t>(limit - text) >= detail::kStep) {
+    const std::size_t step = n < detail::kStep ? n : detail::kStep;
+    const __m128i x = detail::load(text);
+    const __m128i upper = detail::at_most(_mm_sub_epi8(x, _mm_set1_epi8('A')), 'Z' - 'A');
+    const __m128i change =
+        _mm_and_si128(_mm_and_si128(upper, detail::first_lanes(step)), _mm_set1_epi8(0x20));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(text), _mm_or_si128(x, change));
+    text += step;
+    n -= step;
+  }
+#endif
+  for (; n != 0; --n, ++text) *text = http::to_lower(*text);
 }
 
 }  // namespace sallyport::http1::scan

@@ -66,6 +66,7 @@ class HeadParser {
   Step read_version(std::string_view text);
   Step read_status(std::string_view text);
   Step read_reason(std::string_view text);
+  void read_whole_lines(std::string_view text);
   Step read_name(std::string_view text);
   Step read_value(std::string_view text);
   Step end_of_line(std::string_view text, std::size_t at, Stage next);
