@@ -135,7 +135,8 @@ const Keys<Model>& keys_of(const Model*) {
       key("handshakes", &ProcessLimits::handshakes, "TLS handshakes in progress", kPositive),
   };
   static const Keys<T> keys{
-      required(custom<T, std::uint32_t>("version", "of this vocabulary: 1", &read_version)),
+      required(Key<T>{"version", "of this vocabulary: 1", &read_version,
+                      [] { return Json().with("const", Json::literal("1")); }}),
       {"workers", "threads, or auto: one a core; a change needs a restart", &read_workers,
        [] {
          return Json().with("anyOf", Json::list({schema_of_words({"auto"}),

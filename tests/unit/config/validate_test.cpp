@@ -49,7 +49,7 @@ TEST_CASE("references must lead somewhere, with the name that was meant") {
         Lines{"f:3:14: warning: no route uses the upstream \"web\"",
               "f:5:3: error: no TLS policy is named \"defalt\": did you mean \"default\"?",
               "f:5:3: error: no listener is named \"k\"", "f:5:3: error: no listener is named \"x\"",
-              "f:8:14: error: no upstream is named \"wbe\": did you mean \"web\"?"});
+              "f:8:12: error: no upstream is named \"wbe\": did you mean \"web\"?"});
   CHECK(problems_of(
             "version: 1\nlisteners:\n- name: l\n  protocol: http\n  address: \"[::]:0\"\n  routes:\n  - "
             "upstream: u\n") == Lines{"f:7:5: error: no upstream is named \"u\""});
