@@ -84,6 +84,9 @@ void Http1ClientSession::begin_exchange() {
 void Http1ClientSession::on_request(http::RequestHead&& head, bool end) {
   begin_exchange();
   request_open_ = !end;
+  const bool short_body =
+      head.body.kind == http::BodySize::Kind::known && head.body.length <= limits_.stream_window;
+  long_body_ = !end && (!short_body || head.expects_continue) && head.protocol().empty();
   wait_for(end ? Waiting::nothing : Waiting::body);
   handler_.on_request(*this, *this, std::move(head), end);
 }
@@ -145,6 +148,7 @@ void Http1ClientSession::on_eof() {
   if (closed_) return;
   if (exchange_ && codec_.tunnel()) {
     request_open_ = false;
+    peer_ended_ = true;
     if (receiver_ != nullptr) receiver_->on_data({}, true);
     return;
   }
@@ -178,8 +182,8 @@ void Http1ClientSession::send_response(const http::ResponseHead& head, bool end)
   const bool interim = head.informational() && head.status != 101;
   if (!interim) {
     response_begun_ = true;
-    // What of the request is not here yet will not be read on a connection that answers early.
-    if (end && request_open_) codec_.close_after();
+    // Answered before a body that may be long has come: the client learns that it need not send the rest.
+    if (request_open_ && long_body_) codec_.close_after();
   }
   codec_.write_response(head, end, out_);
   write_out();
@@ -254,6 +258,8 @@ void Http1ClientSession::detach() noexcept {
   if (response_open_) {
     // The response stays incomplete: it must not look complete, so the client gets a reset.
     close_now(ClosedBy::error, true);
+  } else if (peer_ended_) {
+    close_now(ClosedBy::peer, false);
   } else if (request_open_ || broken_ || !codec_.keep_alive() || codec_.tunnel()) {
     linger();
   } else {

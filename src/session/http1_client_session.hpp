@@ -91,6 +91,7 @@ class Http1ClientSession final : public ClientSession,
   std::uint64_t served_ = 0;
   bool exchange_ = false;        // a request was handed on and not detached
   bool request_open_ = false;    // more of the request's message will come
+  bool long_body_ = false;       // and it may be much, or wait for a 100 that does not come
   bool response_begun_ = false;  // a final head was sent
   bool response_open_ = false;   // more of the response will be sent
   bool next_due_ = false;        // detached with both messages whole: the next request may be read
@@ -98,6 +99,7 @@ class Http1ClientSession final : public ClientSession,
   bool broken_ = false;  // the input cannot be read any further
   bool draining_ = false;
   bool lingering_ = false;
+  bool peer_ended_ = false;  // a tunnel's client has closed its side
   bool closed_ = false;
   Waiting waiting_ = Waiting::nothing;
   ClosedBy closed_by_ = ClosedBy::peer;
