@@ -3,7 +3,6 @@
 #pragma once
 
 #include <memory>
-#include <ranges>
 #include <vector>
 
 #include "sallyport/config/model.hpp"
@@ -21,7 +20,8 @@ class Chain {
     for (const auto& filter : filters_) filter->on_request(context, head);
   }
   void on_response(const Context& context, http::ResponseHead& head) const {
-    for (const auto& filter : std::views::reverse(filters_)) filter->on_response(context, head);
+    for (auto filter = filters_.rbegin(); filter != filters_.rend(); ++filter)
+      (*filter)->on_response(context, head);
   }
   [[nodiscard]] std::size_t size() const noexcept { return filters_.size(); }
 
