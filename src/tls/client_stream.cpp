@@ -118,8 +118,7 @@ void ClientStream::succeed() {
   facts.resumed = SSL_session_reused(ssl) == 1;
   facts.duration = base::Clock::now() - opening->born;
   engine_->settle();
-  opening->handler.on_connected(*this, facts);
-  deliver();
+  if (survives([&] { opening->handler.on_connected(*this, facts); })) deliver();
 }
 
 void ClientStream::fail_handshake() {

@@ -36,7 +36,13 @@ int accept_any(int, X509_STORE_CTX*) {
 int ticket(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher, EVP_MAC_CTX* mac,
            int seal) {
   const auto* keys = static_cast<const TicketKeys*>(SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl)));
-  return keys->seal_or_open(name, iv, cipher, mac, seal == 1);
+  const int result = keys->seal_or_open(name, iv, cipher, mac, seal == 1);
+  // A client of TLS 1.3 shows a ticket once, so each resumption gets it a new one; with a callback
+  // of ours OpenSSL leaves that to us.
+  constexpr int kOpened = 1;
+  constexpr int kOpenedIssueNew = 2;
+  const bool renew = seal == 0 && result == kOpened && SSL_version(ssl) == TLS1_3_VERSION;
+  return renew ? kOpenedIssueNew : result;
 }
 
 }  // namespace

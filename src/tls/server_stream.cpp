@@ -239,8 +239,7 @@ void ServerStream::succeed() {
     }
   }
   engine_->settle();
-  opening->handler.on_handshake(*this, facts);
-  deliver();
+  if (survives([&] { opening->handler.on_handshake(*this, facts); })) deliver();
 }
 
 void ServerStream::refuse(Verdict verdict, std::uint8_t description) {

@@ -50,13 +50,9 @@ void Stream::on_wake() {
   if (!established_) return handshake_wake();
   if (handler_ == nullptr) return;
   if (!held_.empty() && !paused_ && is_open()) {
-    bool gone = false;
-    gone_ = &gone;
     const base::Buffer held = std::exchange(held_, {});
     engine_->feed(held.data());
-    deliver();
-    if (gone) return;
-    gone_ = nullptr;
+    if (!survives([this] { deliver(); })) return;
   }
   if (failure_ && held_.empty()) fail(std::exchange(failure_, {}));
 }
@@ -81,40 +77,25 @@ void Stream::deliver() {
     io_.pause();
     return;
   }
-  bool gone = false;
-  bool* const outer = std::exchange(gone_, &gone);
-  while (is_open() && !ended_) {
+  Engine::End end = Engine::End::more;
+  while (end == Engine::End::more && is_open() && !ended_) {
     const std::size_t unsent = io_.unsent();
     const Engine::Read read = engine_->read(loop_.scratch());
+    end = read.end;
     answers_ += io_.unsent() > unsent ? io_.unsent() - unsent : 0;
-    if (read.size != 0) {
-      handler_->on_bytes(loop_.scratch().first(read.size));
-      if (gone) {
-        if (outer != nullptr) *outer = true;
-        return;
-      }
-      if (!is_open()) break;
-    }
-    if (answers_ > kMaxUnreadAnswers) {
-      fail({base::ErrorCode::enhance_your_calm, side_});
-      break;
-    }
-    if (read.end == Engine::End::more) continue;
-    if (read.end == Engine::End::close_notify) {
-      ended_ = true;
-      io_.pause();
-      handler_->on_eof();
-    } else if (read.end == Engine::End::failed) {
-      fail({base::ErrorCode::tls_failed, side_, false, false, engine_->last_alert()});
-    }
-    break;
+    const std::span<const char> plain = loop_.scratch().first(read.size);
+    if (!plain.empty() && !survives([&] { handler_->on_bytes(plain); })) return;
   }
-  if (gone) {
-    if (outer != nullptr) *outer = true;
-    return;
-  }
-  gone_ = outer;
   engine_->feed({});
+  if (!is_open() || ended_) return;
+  if (answers_ > kMaxUnreadAnswers) return fail({base::ErrorCode::enhance_your_calm, side_});
+  if (end == Engine::End::failed) {
+    return fail({base::ErrorCode::tls_failed, side_, false, false, engine_->last_alert()});
+  }
+  if (end != Engine::End::close_notify) return;
+  ended_ = true;
+  io_.pause();
+  handler_->on_eof();
 }
 
 void Stream::on_read_end() {

@@ -4,6 +4,8 @@
 
 namespace sallyport::tls {
 
-std::string library_version() { return OpenSSL_version(OPENSSL_VERSION_STRING); }
+std::string library_version() {
+  return OpenSSL_version(OPENSSL_VERSION_STRING);
+}
 
 }  // namespace sallyport::tls

@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <memory>
 #include <span>
+#include <utility>
 
 #include "sallyport/base/buffer.hpp"
 #include "sallyport/base/error.hpp"
@@ -60,6 +61,19 @@ class Stream : public net::ByteStream,
   // Decrypts what the engine was fed and hands it up; keeps it when nobody has called start() yet.
   void deliver();
 
+  // Runs what may destroy this object; false if it did.
+  template <class Call>
+  [[nodiscard]] bool survives(Call call) {
+    bool gone = false;
+    bool* const outer = std::exchange(gone_, &gone);
+    call();
+    if (!gone) {
+      gone_ = outer;
+    } else if (outer != nullptr) {
+      *outer = true;
+    }
+    return !gone;
+  }
   // For handshake_wake() in this turn.
   void wake_later() noexcept { loop_.wake(*this); }
 
