@@ -15,7 +15,7 @@ from harness.certs import Certificates
 from harness.gateway import Gateway
 from harness.origin import Origin
 
-PEERS = ("curl", "openssl", "nghttp", "h2load", "nghttpd", "nginx", "promtool")
+PEERS = ("curl", "openssl", "gnutls-cli", "nghttp", "h2load", "nghttpd", "nginx", "haproxy", "promtool")
 
 
 def pytest_configure(config):
