@@ -294,6 +294,8 @@ void Exchange::close() {
 // ---- meanwhile: the client ----
 
 void Exchange::client_data(std::span<const char> bytes, bool end) {
+  // Refused or answered by us: what still comes of the body must not undo the reply.
+  if (head_sent_ && upstream_status_ == 0) return;
   const std::size_t limit = tunnel_ ? 0 : body_limit();
   if (limit != 0 && up_.bytes() + bytes.size() > limit) {
     give_up(base::client_error(ErrorCode::body_too_large));
