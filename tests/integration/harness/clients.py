@@ -1,8 +1,10 @@
 """Clients: curl for whole requests, raw TLS and TCP for everything that curl would not do."""
 
 import dataclasses
+import os
 import pathlib
 import re
+import select
 import socket
 import ssl
 import subprocess
@@ -141,3 +143,33 @@ def s_client(port: int, *arguments, sni: str | None = "localhost", stdin: bytes 
     """openssl s_client, which ends after the handshake unless more is given on stdin."""
     name = ["-servername", sni] if sni else ["-noservername"]
     return run("openssl", "s_client", "-connect", f"127.0.0.1:{port}", *name, *arguments, stdin=stdin)
+
+
+class Interactive:
+    """A program that is talked to in steps; its output, both kinds of it, is text."""
+
+    def __init__(self, *command):
+        self._child = subprocess.Popen(list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                       stderr=subprocess.STDOUT)  # fmt: skip
+        self.output = ""
+
+    def say(self, text: str) -> None:
+        self._child.stdin.write(text.encode())
+        self._child.stdin.flush()
+
+    def until(self, mark: str, timeout: float = 20.0) -> str:
+        """Reads until `mark` has come, or the end; gives all output so far."""
+        stream = self._child.stdout
+        while mark not in self.output and select.select([stream], [], [], timeout)[0]:
+            data = os.read(stream.fileno(), 65536)
+            if not data:
+                break
+            self.output += data.decode(errors="replace")
+        assert mark in self.output, self.output
+        return self.output
+
+    def end(self) -> str:
+        """Closes its input and waits for its end; gives all output."""
+        rest, _ = self._child.communicate(timeout=20)
+        self.output += rest.decode(errors="replace")
+        return self.output
