@@ -212,7 +212,7 @@ void write_joined_cookies(const Fields& fields, Pen& pen) {
   pen.text("cookie: ");
   bool first = true;
   fields.for_each([&](const Fields::Field& f) {
-    if (f.id != FieldId::cookie) return;
+    if (f.id != FieldId::cookie || f.value.empty()) return;
     if (!first) pen.text("; ");
     first = false;
     pen.text(f.value);

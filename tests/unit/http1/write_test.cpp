@@ -245,6 +245,7 @@ TEST_CASE("a request is framed from events") {
     head.fields.add("cookie", "a=1");
     head.fields.add("x", "y");
     head.fields.add("cookie", "b=2");
+    head.fields.add("cookie", "");
     codec.close_after();
     codec.write_request(head, false, out);
     CHECK(out.view() ==
