@@ -5,9 +5,10 @@
 // Exceptions are for start-up and configuration only.
 #pragma once
 
-#include <boost/system/result.hpp>
 #include <cstdint>
 #include <string_view>
+
+#include <boost/system/result.hpp>
 
 namespace sallyport::base {
 
@@ -26,30 +27,30 @@ enum class ErrorCode : std::uint8_t {
   no_endpoint,          // every endpoint is ejected or none is configured
   pool_exhausted,       // connection, stream or pending-request cap reached
   // TLS with a peer.
-  tls_failed,           // handshake or record failure
-  tls_untrusted,        // certificate chain or name not verified
-  tls_timeout,          // handshake deadline
+  tls_failed,     // handshake or record failure
+  tls_untrusted,  // certificate chain or name not verified
+  tls_timeout,    // handshake deadline
   // Bytes of a peer that we already talk to.
-  closed,               // FIN before the message was complete
-  reset,                // RST (ECONNRESET, EPIPE)
-  stream_reset,         // HTTP/2 RST_STREAM; cause = HTTP/2 error code
-  stream_refused,       // REFUSED_STREAM, or above GOAWAY's last id: provably unprocessed
-  malformed,            // breaks HTTP's framing or field rules
-  head_too_large,       // field section over its limits
-  uri_too_long,         // request target over its limit
-  body_too_large,       // body over the configured limit
-  unsupported,          // e.g. an unknown transfer coding, CONNECT, an HTTP major version
-  enhance_your_calm,    // an abuse budget ran out
+  closed,             // FIN before the message was complete
+  reset,              // RST (ECONNRESET, EPIPE)
+  stream_reset,       // HTTP/2 RST_STREAM; cause = HTTP/2 error code
+  stream_refused,     // REFUSED_STREAM, or above GOAWAY's last id: provably unprocessed
+  malformed,          // breaks HTTP's framing or field rules
+  head_too_large,     // field section over its limits
+  uri_too_long,       // request target over its limit
+  body_too_large,     // body over the configured limit
+  unsupported,        // e.g. an unknown transfer coding, CONNECT, an HTTP major version
+  enhance_your_calm,  // an abuse budget ran out
   // Waiting.
-  head_timeout,         // the rest of a head did not come in time (client), or the first byte (upstream)
-  body_timeout,         // a body stalled
-  idle_timeout,         // nothing in either direction
-  total_timeout,        // the exchange's total deadline
+  head_timeout,   // the rest of a head did not come in time (client), or the first byte (upstream)
+  body_timeout,   // a body stalled
+  idle_timeout,   // nothing in either direction
+  total_timeout,  // the exchange's total deadline
   // Ourselves.
-  canceled,             // the other side of the exchange is gone
-  draining,             // shutting down
-  overloaded,           // out of file handles, memory budget, …
-  internal,             // a bug or an impossible state; always logged
+  canceled,    // the other side of the exchange is gone
+  draining,    // shutting down
+  overloaded,  // out of file handles, memory budget, …
+  internal,    // a bug or an impossible state; always logged
 };
 inline constexpr std::size_t kErrorCodes = static_cast<std::size_t>(ErrorCode::internal) + 1;
 
@@ -59,9 +60,9 @@ inline constexpr std::size_t kErrorCodes = static_cast<std::size_t>(ErrorCode::i
 struct Error {
   ErrorCode code = ErrorCode::none;
   Fault fault = Fault::gateway;
-  bool unsent = false;       // provably nothing of the request reached the peer's application: retry is safe
-  bool reused = false;       // it happened on a connection that had served an exchange before
-  std::int32_t cause = 0;    // errno, HTTP/2 error code or TLS alert, by code; 0 = none
+  bool unsent = false;     // provably nothing of the request reached the peer's application: retry is safe
+  bool reused = false;     // it happened on a connection that had served an exchange before
+  std::int32_t cause = 0;  // errno, HTTP/2 error code or TLS alert, by code; 0 = none
 
   [[nodiscard]] explicit operator bool() const noexcept { return code != ErrorCode::none; }
   bool operator==(const Error&) const = default;
