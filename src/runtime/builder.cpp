@@ -117,6 +117,18 @@ std::string route_name(const std::string& owner, const config::Route& route, std
   return name;
 }
 
+// What the configuration does not name keeps http2's own default.
+http2::Budgets flood_budgets(const config::H2Limits& from) {
+  const auto budget = [](const config::Budget& b) { return http2::Budget{b.burst, b.per_second}; };
+  http2::Budgets to;
+  to.rapid_reset = budget(from.resets);
+  to.ping = budget(from.pings);
+  to.settings = budget(from.settings);
+  to.empty_frames = budget(from.empty_frames);
+  to.continuation = {from.continuations, from.continuations};
+  return to;
+}
+
 session::ClientLimits client_limits(const config::Listener& listener) {
   const config::ClientLimits& from = listener.limits;
   session::ClientLimits to;
@@ -127,6 +139,7 @@ session::ClientLimits client_limits(const config::Listener& listener) {
   to.streams = from.h2.streams;
   to.stream_window = static_cast<std::uint32_t>(from.h2.stream_window);
   to.connection_window = static_cast<std::uint32_t>(from.h2.connection_window);
+  to.budgets = flood_budgets(from.h2);
   to.requests = from.requests_per_connection;
   to.max_age = from.connection_age;
   to.request_head = listener.timeouts.request_head;

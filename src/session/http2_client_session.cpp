@@ -21,6 +21,7 @@ http2::Settings settings_of(const ClientLimits& limits) {
   s.field_bytes = limits.field_bytes;
   s.fields = limits.fields;
   s.target_bytes = limits.target_bytes;
+  s.budgets = limits.budgets;
   return s;
 }
 
@@ -71,12 +72,10 @@ void Http2ClientSession::on_flood(http2::Flood flood) {
 
 void Http2ClientSession::on_streams_changed() {
   if (over_) return;
-  if (no_streams()) {
-    wait_for(Waiting::quiet);
-    if (codec_.drained()) loop_.wake(*this);
-  } else if (waiting_ != Waiting::drain_notice) {
-    wait_for(Waiting::nothing);
-  }
+  if (no_streams() && codec_.drained()) loop_.wake(*this);
+  // Its timer sends the second GOAWAY to a client that does not answer the PING.
+  if (waiting_ == Waiting::drain_notice) return;
+  wait_for(no_streams() ? Waiting::quiet : Waiting::nothing);
 }
 
 // ---- the end ----

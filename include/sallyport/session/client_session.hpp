@@ -25,10 +25,10 @@ struct ConnectionInfo {
   std::uint64_t id = 0;  // unique in the process; stands in every log line of the connection
   net::Endpoint peer;    // the client: from the PROXY protocol header if one was accepted
   net::Endpoint local;
-  std::string peer_text;           // the peer's address in words, without port
+  std::string peer_text;       // the peer's address in words, without port
   std::uint32_t listener = 0;  // index in the snapshot of its birth
   std::string listener_name;
-  std::uint32_t door = 0;          // whose listening socket it came by: the worker's own number
+  std::uint32_t door = 0;  // whose listening socket it came by: the worker's own number
   bool tls = false;
   std::string sni;                 // lower case; empty: none sent
   std::string host_name;           // first name of the host that the handshake met
@@ -45,6 +45,7 @@ struct ClientLimits {
   std::size_t fields = 128;
   std::size_t target_bytes = 8 * 1024;
   std::uint32_t streams = 100;              // HTTP/2 concurrent streams
+  http2::Budgets budgets;                   // HTTP/2 frames that carry no message
   std::uint32_t stream_window = 64 * 1024;  // credit for request body bytes a stream
   std::uint32_t connection_window = 1024 * 1024;
   std::uint64_t requests = 10'000;          // per connection, then drain; 0 = no limit
