@@ -222,7 +222,14 @@ bool Exchange::try_again() {
   attempt.body_held = up_.replayable();
   attempt.response_begun = response_begun_;
   if (error_.fault == base::Fault::client || error_.code == ErrorCode::total_timeout) return false;
-  if (request_->retry(error_, attempt) != upstream::RetryVerdict::retry) return false;
+  const upstream::RetryVerdict verdict = request_->retry(error_, attempt);
+  if (verdict == upstream::RetryVerdict::budget) {
+    if (const auto& metrics = request_->spec().metrics) {
+      metrics->retry(proxy_.shard_, error_.code, obs::RetryResult::budget);
+    }
+  }
+  if (verdict != upstream::RetryVerdict::retry) return false;
+  retried_for_ = error_.code;
   fresh_ = fresh_ || error_.reused;
   error_ = {};
   up_.rewind();

@@ -75,6 +75,7 @@ class Exchange final : public net::Reapable, public base::ListHook<ExchangeTag> 
   [[nodiscard]] bool finished() const noexcept;
   void close();
   void record();
+  void record_upstream(const obs::UpstreamMetrics& metrics);
 
   // Replies of our own.
   void reply(const Answer& answer);
@@ -127,6 +128,7 @@ class Exchange final : public net::Reapable, public base::ListHook<ExchangeTag> 
   std::optional<upstream::LeaseRequest> request_;
   upstream::Lease lease_;
   base::Error error_;  // what ended the present try, and at last the exchange
+  base::ErrorCode retried_for_ = base::ErrorCode::none;  // what ended the try before
   std::string websocket_key_;
   char request_id_[32];
 

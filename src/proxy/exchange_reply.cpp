@@ -130,6 +130,15 @@ void Exchange::redirect_to_https(const config::Listener& listener) {
   redirect_to(listener.redirect_code, location);
 }
 
+void Exchange::record_upstream(const obs::UpstreamMetrics& metrics) {
+  const bool answered = upstream_status_ != 0;
+  if (answered) metrics.request(proxy_.shard_, upstream_status_, reused_);
+  if (upstream_first_byte_) metrics.response_duration(proxy_.shard_, *upstream_first_byte_);
+  if (retried_for_ == base::ErrorCode::none) return;
+  metrics.retry(proxy_.shard_, retried_for_,
+                answered ? obs::RetryResult::success : obs::RetryResult::exhausted);
+}
+
 void Exchange::record() {
   const session::ConnectionInfo& info = session_.info();
   const base::Duration took = proxy_.loop_.now() - begun_;
@@ -145,10 +154,7 @@ void Exchange::record() {
     }
   }
   if (request_) {
-    if (const auto& metrics = request_->spec().metrics) {
-      if (upstream_status_ != 0) metrics->request(proxy_.shard_, upstream_status_, reused_);
-      if (upstream_first_byte_) metrics->response_duration(proxy_.shard_, *upstream_first_byte_);
-    }
+    if (const auto& metrics = request_->spec().metrics) record_upstream(*metrics);
   }
 
   obs::AccessRecord r;

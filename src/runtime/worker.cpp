@@ -27,6 +27,7 @@ Worker::Worker(std::uint32_t index, Shared shared)
     : index_(index),
       shared_(shared),
       shard_(shared.metrics.new_shard()),
+      lag_probe_(loop_, shared.metrics, shard_),
       observer_(shard_, index == 0),
       dialer_(loop_),
       pools_(loop_, dialer_, observer_, random_seed()),
@@ -40,6 +41,7 @@ Worker::~Worker() {
 }
 
 void Worker::start() {
+  lag_probe_.start();
   thread_ = std::thread([this] { loop_.run(); });
 }
 

@@ -27,6 +27,7 @@
 #include "sallyport/upstream/pool.hpp"
 
 #include "budgets.hpp"
+#include "lag_probe.hpp"
 #include "opening.hpp"
 
 namespace sallyport::runtime {
@@ -129,6 +130,7 @@ class Worker final : private Opening::Owner,
   Shared shared_;
   obs::Shard& shard_;
   net::Loop loop_;
+  LagProbe lag_probe_;
   upstream::MetricsObserver observer_;
   upstream::SocketDialer dialer_;
   upstream::Pools pools_;
