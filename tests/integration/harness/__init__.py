@@ -4,6 +4,7 @@ conftest.py (gateway, start_origin, origin, certs, refused_port) and from the mo
     config    a configuration to start from        clients   curl, openssl, raw TLS and TCP
     certs     a CA and any certificate of it       h2client  HTTP/2, frame by frame
     process   start, wait, signal, end             metrics   Prometheus text, by name and labels
+    load      requests and open exchanges in the background
 
 Ports are always 0; nothing waits by the clock alone: see process.wait_until.
 """

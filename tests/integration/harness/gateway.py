@@ -19,9 +19,11 @@ class Gateway(Process):
         super().__init__(name, [binary, "run", "-c", self.config_file], folder, env)
 
     def write_config(self, config) -> None:
-        """A dict or YAML text. Takes effect with reload()."""
+        """A dict or YAML text, whole at once. Takes effect with reload()."""
         text = config if isinstance(config, str) else yaml.safe_dump(config, sort_keys=False)
-        self.config_file.write_text(text)
+        part = self.config_file.with_suffix(".part")
+        part.write_text(text)
+        part.rename(self.config_file)
 
     def port(self, listener: str = "https") -> int:
         return self.ports["listeners"][listener]
