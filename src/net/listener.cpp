@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <utility>
@@ -30,6 +31,11 @@ bool lost_by_peer(int error_number) {
     default:
       return false;
   }
+}
+
+bool is_readable(int fd) {
+  pollfd wanted{fd, POLLIN, 0};
+  return ::poll(&wanted, 1, 0) == 1;
 }
 
 base::ErrorCode code_of_accept_errno(int error_number) {
@@ -105,7 +111,12 @@ void Listener::on_wake() {
 }
 
 void Listener::on_retry() {
-  accept_batch();
+  // Who waited may be gone.
+  if (draining_) {
+    accept_batch();
+  } else {
+    wait();
+  }
 }
 
 void Listener::accept_batch() {
@@ -122,6 +133,9 @@ void Listener::accept_batch() {
       handler_.on_accept(std::move(socket), peer, local);
     } else if (lost_by_peer(error_number)) {
       handler_.on_accept_error(base::client_error(base::ErrorCode::reset, error_number));
+    } else if (draining_ && !is_readable(acceptor_.native_handle())) {
+      // Out of descriptors, accept() fails before it looks at the queue.
+      return drained();
     } else {
       // The connection stays queued, so the socket stays readable: without a rest this would spin.
       loop_.timers().arm(retry_, kBackOff, loop_.now());

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <netinet/tcp.h>
+#include <optional>
 #include <string>
 #include <sys/resource.h>
 #include <thread>
@@ -209,21 +210,30 @@ TEST_CASE("draining takes everything that is queued before the socket closes, al
   CHECK(error_number == 0);
 }
 
+// As long as it lives, nothing can be opened.
+class NoDescriptors {
+ public:
+  NoDescriptors() {
+    REQUIRE(::getrlimit(RLIMIT_NOFILE, &saved_) == 0);
+    const Descriptor highest(::dup(0));
+    const rlimit none{static_cast<rlim_t>(highest.get()), saved_.rlim_max};
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+  }
+  ~NoDescriptors() { ::setrlimit(RLIMIT_NOFILE, &saved_); }
+
+ private:
+  rlimit saved_{};
+};
+
 TEST_CASE("out of descriptors: told once, accepting rests, does not spin, and goes on after") {
   Fixture f;
   f.listener->start();
   const auto clients = f.connect(2);
-  rlimit saved{};
-  REQUIRE(::getrlimit(RLIMIT_NOFILE, &saved) == 0);
-  {
-    const Descriptor highest(::dup(0));
-    const rlimit none{static_cast<rlim_t>(highest.get()), saved.rlim_max};
-    REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
-  }
+  std::optional<NoDescriptors> none(std::in_place);
   const bool told = run_until(f.loop, [&] { return !f.handler.errors.empty(); });
   f.loop.io().restart();
   const std::size_t handlers_run = f.loop.io().poll();
-  ::setrlimit(RLIMIT_NOFILE, &saved);
+  none.reset();
   REQUIRE(told);
   CHECK(handlers_run == 0);
   REQUIRE(f.handler.errors.size() == 1);
@@ -233,6 +243,24 @@ TEST_CASE("out of descriptors: told once, accepting rests, does not spin, and go
   CHECK(f.handler.sockets.empty());
   advance(f.loop, Listener::kBackOff);
   CHECK(f.accepts(2));
+}
+
+TEST_CASE("draining ends also without descriptors: at once when nobody waits, else when they are taken") {
+  Fixture f;
+  const std::size_t waiting = GENERATE(0U, 2U);
+  const auto clients = f.connect(static_cast<int>(waiting));
+  if (waiting != 0) REQUIRE(await_queued(f.fd, static_cast<int>(waiting)));
+  std::optional<NoDescriptors> none(std::in_place);
+  f.turn([&] { f.listener->drain(); });
+  const bool ended = run_until(f.loop, [&] { return f.handler.drained || !f.handler.errors.empty(); });
+  none.reset();
+  REQUIRE(ended);
+  CHECK(f.handler.drained == (waiting == 0));
+  if (waiting != 0) {
+    advance(f.loop, Listener::kBackOff);
+    REQUIRE(run_until(f.loop, [&] { return f.handler.drained; }));
+  }
+  CHECK(f.handler.sockets.size() == waiting);
 }
 
 TEST_CASE("a listener may be destroyed from its own callback, and with a wait in flight") {
