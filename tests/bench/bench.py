@@ -92,19 +92,23 @@ class Bench:
 
     def _number(self, row: Row, column: Column, proxies: dict[str, Proxy], running: contextlib.ExitStack) -> float:
         proxy = proxies.get(column.name)
-        if proxy is None:
+        first = proxy is None
+        if first:
             folder = self._folder / row.name / column.name
             proxy = Proxy(column, row.variant, folder, self._certs, self._origins, self._proxy_core)
             running.callback(proxy.stop)
-            loads.check(proxy, row.variant)
-            if row.warm_up:
-                row.warm_up(proxy, self._effort)
-            if not row.fresh:
-                proxies[column.name] = proxy
-        value = row.measure(proxy, self._effort, self._folder)
-        proxy.program.check_alive()
+            proxies[column.name] = proxy
+        try:
+            if first:
+                loads.check(proxy, row.variant)
+                if row.warm_up:
+                    row.warm_up(proxy, self._effort)
+            value = row.measure(proxy, self._effort, self._folder)
+            proxy.program.check_alive()
+        except BenchError as problem:  # the load saw errors; a crash is the better explanation
+            raise BenchError(proxy.program.ended() or str(problem)) from None
         if row.fresh:
-            proxy.stop()
+            proxies.pop(column.name).stop()
         return value
 
 

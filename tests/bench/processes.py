@@ -78,9 +78,16 @@ class Program:
         return self
 
     def check_alive(self) -> None:
-        status = self._child.poll()
-        if status is not None:
-            raise BenchError(f"{self.name} ended with status {status}: {self.tail()}")
+        if self._child.poll() is not None:
+            raise BenchError(self.ended())
+
+    def ended(self) -> str:
+        """How it ended, if it did; a crash takes the kernel a moment."""
+        try:
+            status = self._child.wait(0.5)
+        except subprocess.TimeoutExpired:
+            return ""
+        return f"{self.name} ended with status {status}: {self.tail()}"
 
     def tail(self) -> str:
         """The end of its output, in one line."""
