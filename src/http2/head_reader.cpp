@@ -213,6 +213,15 @@ bool HeadReader::settle_authority() {
   return !has_host_ || http::equals_ignoring_case(request_.fields.view(host_), request_.authority());
 }
 
+// Hosts are looked up in lower case (RFC 9110 §4.2.3); most clients send nothing else.
+void HeadReader::lower_authority() {
+  const std::string_view sent = request_.authority();
+  if (std::none_of(sent.begin(), sent.end(), [](char c) { return c >= 'A' && c <= 'Z'; })) return;
+  std::string lower(sent);
+  http::to_lower(lower);
+  request_.set_authority(lower);
+}
+
 HeadReader::Outcome HeadReader::finish_request(bool end) {
   if (malformed_) return Outcome::reset;
   if (problem_ != ErrorCode::none) return Outcome::refused;
@@ -238,6 +247,7 @@ HeadReader::Outcome HeadReader::finish_request(bool end) {
     refuse(ErrorCode::malformed);
     return Outcome::refused;
   }
+  lower_authority();
   if (!cookie_.empty()) request_.fields.add(FieldId::cookie, cookie_);
   if (has_content_length_) {
     request_.body = {http::BodySize::Kind::known, content_length_};

@@ -64,6 +64,7 @@ class HeadReader {
   void add_cookie(std::string_view crumb);
   void add_content_length(std::string_view value) noexcept;
   [[nodiscard]] bool settle_authority();
+  void lower_authority();
 
   const Settings& limits_;
   http::RequestHead request_;

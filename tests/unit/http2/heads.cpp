@@ -84,6 +84,16 @@ TEST_CASE("Host stands in for a missing :authority and never survives") {
   CHECK_FALSE(got.request.fields.has(FieldId::host));
 }
 
+TEST_CASE("the authority is told in lower case, as hosts are looked up") {
+  for (const char* name : {":authority", "host"}) {
+    Server server;
+    const Seen& got =
+        server.ask({{":method", "GET"}, {":scheme", "https"}, {":path", "/"}, {name, "A.Example:443"}});
+    REQUIRE(got.announced);
+    CHECK(got.request.authority() == "a.example:443");
+  }
+}
+
 TEST_CASE("Host may say what :authority says, in any case") {
   Server server;
   CHECK(server.ask(request_lines({{"host", "EXAMPLE.com"}})).announced);
