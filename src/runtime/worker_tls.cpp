@@ -1,4 +1,6 @@
 // The worker's TLS handshakes: begun, counted, explained.
+#include <optional>
+
 #include "sallyport/proxy/reply_table.hpp"
 
 #include "door.hpp"
@@ -29,6 +31,40 @@ obs::Alpn alpn_of(tls::Protocol protocol) {
       break;
   }
   return obs::Alpn::none;
+}
+
+std::optional<obs::CertResult> result_of(tls::ClientCertResult result) {
+  switch (result) {
+    case tls::ClientCertResult::off:
+      break;
+    case tls::ClientCertResult::absent:
+      return obs::CertResult::absent;
+    case tls::ClientCertResult::ok:
+      return obs::CertResult::ok;
+    case tls::ClientCertResult::untrusted:
+      return obs::CertResult::untrusted;
+    case tls::ClientCertResult::expired:
+      return obs::CertResult::expired;
+    case tls::ClientCertResult::revoked:
+      return obs::CertResult::revoked;
+  }
+  return std::nullopt;
+}
+
+// Of a handshake that failed for its client certificate.
+std::optional<obs::CertResult> result_of(tls::HandshakeReason reason) {
+  switch (reason) {
+    case tls::HandshakeReason::client_cert_missing:
+      return obs::CertResult::absent;
+    case tls::HandshakeReason::client_cert_untrusted:
+      return obs::CertResult::untrusted;
+    case tls::HandshakeReason::client_cert_expired:
+      return obs::CertResult::expired;
+    case tls::HandshakeReason::client_cert_revoked:
+      return obs::CertResult::revoked;
+    default:
+      return std::nullopt;
+  }
 }
 
 }  // namespace
@@ -91,25 +127,7 @@ void Worker::count_handshake(Door& door, const tls::Handshake& facts) {
   const std::size_t hosts = snapshot_->tls->hosts().size();
   const auto host = host_metrics(door.name, obs::host_label(facts.host->name, hosts));
   host->handshake(shard_, version_of(facts.version), alpn_of(facts.protocol), facts.resumed);
-  switch (facts.client_cert) {
-    case tls::ClientCertResult::off:
-      break;
-    case tls::ClientCertResult::absent:
-      host->client_cert(shard_, obs::CertResult::absent);
-      break;
-    case tls::ClientCertResult::ok:
-      host->client_cert(shard_, obs::CertResult::ok);
-      break;
-    case tls::ClientCertResult::untrusted:
-      host->client_cert(shard_, obs::CertResult::untrusted);
-      break;
-    case tls::ClientCertResult::expired:
-      host->client_cert(shard_, obs::CertResult::expired);
-      break;
-    case tls::ClientCertResult::revoked:
-      host->client_cert(shard_, obs::CertResult::revoked);
-      break;
-  }
+  if (const auto result = result_of(facts.client_cert)) host->client_cert(shard_, *result);
   const obs::ListenerMetrics& listener = *door.metrics;
   listener.handshake_duration(shard_, facts.resumed, facts.duration);
   listener.handshake_cpu(shard_, facts.busy);
@@ -126,9 +144,10 @@ void Worker::on_handshake_failed(tls::ServerStream& stream, const tls::Handshake
   const std::size_t hosts = snapshot_->tls == nullptr ? 0 : snapshot_->tls->hosts().size();
   const std::string_view label =
       failure.host == nullptr ? obs::kUnmatched : obs::host_label(failure.host->name, hosts);
-  host_metrics(door->name, label)
-      ->handshake_failed(shard_, static_cast<std::size_t>(failure.verdict.stage),
+  const auto host = host_metrics(door->name, label);
+  host->handshake_failed(shard_, static_cast<std::size_t>(failure.verdict.stage),
                          static_cast<std::size_t>(failure.verdict.reason));
+  if (const auto result = result_of(failure.verdict.reason)) host->client_cert(shard_, *result);
   door->metrics->handshake_cpu(shard_, failure.busy);
   log_failure(*door, stream, failure);
 }
