@@ -5,6 +5,7 @@ conftest.py (gateway, start_origin, origin, certs, refused_port) and from the mo
     certs     a CA and any certificate of it       h2client  HTTP/2, frame by frame
     process   start, wait, signal, end             metrics   Prometheus text, by name and labels
     load      requests and open exchanges in the background
+    scripted  an HTTP/1.1 origin that ends connections as told
 
 Ports are always 0; nothing waits by the clock alone: see process.wait_until.
 """
