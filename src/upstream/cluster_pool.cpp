@@ -103,7 +103,7 @@ void Pool::mark_eligible(const LeaseRequest& request) {
   for (const auto& e : endpoints_) best = std::max(best, rank(*e));
   for (std::size_t i = 0; i < endpoints_.size(); ++i) {
     candidates_[i].eligible = rank(*endpoints_[i]) == best;
-    candidates_[i].active = endpoints_[i]->leases();
+    candidates_[i].active = endpoints_[i]->busy();
   }
 }
 
@@ -282,7 +282,7 @@ void Pool::endpoint_done(EndpointPool& endpoint) {
 
 void Pool::status(std::vector<EndpointStatus>& to) const {
   for (const auto& e : endpoints_) {
-    to.push_back({spec_->name, e->host(), e->address(), e->ejected(), e->leases(),
+    to.push_back({spec_->name, e->host(), e->address(), e->ejected(), e->busy(),
                   static_cast<std::uint32_t>(e->connections())});
   }
 }

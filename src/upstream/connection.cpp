@@ -150,7 +150,7 @@ void Connection::on_session_closed(session::UpstreamSession&, const base::Error&
       version_ == http::Version::http2 && error.code == base::ErrorCode::malformed && !answered_;
   if (offer_ == Offer::both && h2_in_name_only) at_.remember(http::Version::http11);
   uncount();
-  at_.closed();
+  at_.closed(*this, error);
   if (leases_ == 0) at_.remove(*this);
 }
 

@@ -42,6 +42,8 @@ class Connection final : public net::Reapable,
   [[nodiscard]] bool connecting() const noexcept { return dial_ != nullptr; }
   [[nodiscard]] bool idle() const noexcept { return state_ == ConnectionState::idle; }
   [[nodiscard]] bool retiring() const noexcept { return retiring_ || dead_; }
+  // Nobody has had a stream of it.
+  [[nodiscard]] bool unused() const noexcept { return served_ == 0; }
   [[nodiscard]] std::uint8_t lane() const noexcept { return lane_; }
   [[nodiscard]] http::Version version() const noexcept { return version_; }
   // An HTTP/2 connection whose SETTINGS are known to have come, and do not allow RFC 8441.

@@ -164,7 +164,13 @@ void EndpointPool::dial_canceled(Connection& connection) {
   remove(connection);
 }
 
-void EndpointPool::closed() {
+void EndpointPool::closed(const Connection& connection, const base::Error& error) {
+  const bool wanted = lanes_[connection.lane()].count != 0;
+  if (wanted && connection.unused() && error.fault == base::Fault::upstream) {
+    // Accepted and dropped is as good as refused: to dial on for those that wait would go round and round.
+    note_failure(EjectedFor::connect);
+    fail_uncovered(connection.lane(), error);
+  }
   ensure();
 }
 

@@ -33,7 +33,8 @@ class EndpointPool final : public net::Reapable {
   [[nodiscard]] const std::string& host() const noexcept { return host_; }
   [[nodiscard]] const net::Endpoint& address() const noexcept { return address_; }
   [[nodiscard]] std::uint32_t weight() const noexcept { return weight_; }
-  [[nodiscard]] std::uint32_t leases() const noexcept { return leases_; }
+  // Exchanges that run here or wait for a connection of it.
+  [[nodiscard]] std::uint32_t busy() const noexcept { return leases_ + lanes_[0].count + lanes_[1].count; }
   [[nodiscard]] std::size_t connections() const noexcept { return connections_.size(); }
   [[nodiscard]] bool ejected() const noexcept { return ejection_.out(); }
   [[nodiscard]] Resumption& resumption() noexcept;
@@ -58,7 +59,7 @@ class EndpointPool final : public net::Reapable {
   void judge(Outcome outcome) noexcept;
   void dialed(Connection& connection, const base::Error& error);
   void dial_canceled(Connection& connection);
-  void closed();
+  void closed(const Connection& connection, const base::Error& error);
   void remove(Connection& connection);
   // What ALPN came to, or that HTTP/2 was agreed on but not spoken.
   void remember(http::Version version);
