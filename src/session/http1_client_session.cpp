@@ -86,8 +86,9 @@ void Http1ClientSession::on_request(http::RequestHead&& head, bool end) {
   request_open_ = !end;
   const bool short_body =
       head.body.kind == http::BodySize::Kind::known && head.body.length <= limits_.stream_window;
-  long_body_ = !end && (!short_body || head.expects_continue) && head.protocol().empty();
-  wait_for(end ? Waiting::nothing : Waiting::body);
+  const bool body = !end && head.protocol().empty();  // a tunnel's bytes are none
+  long_body_ = body && (!short_body || head.expects_continue);
+  wait_for(body ? Waiting::body : Waiting::nothing);
   handler_.on_request(*this, *this, std::move(head), end);
 }
 
@@ -187,10 +188,10 @@ void Http1ClientSession::send_response(const http::ResponseHead& head, bool end)
   }
   codec_.write_response(head, end, out_);
   write_out();
-  if (head.status == 101) {
-    connection_->resume();
-  } else if (!interim) {
-    // A WebSocket request that is not accepted has no body; any other may go on for as long as it likes.
+  if (head.status == 101) connection_->resume();
+  if (!interim) {
+    // A WebSocket request that is not accepted has no body; any other, and a tunnel, may go on for
+    // as long as it likes.
     if (codec_.received()) request_open_ = false;
     if (waiting_ == Waiting::body) wait_for(Waiting::nothing);
   }

@@ -1,11 +1,15 @@
 """Routes: which one takes a request, what it changes on the way, how long it waits, and that what
 an upstream is told about the client comes from us alone."""
 
+import asyncio
 import json
 import socket
+import ssl
 import threading
+import time
 
 import pytest
+import websockets
 from harness import config
 from harness.clients import curl, read_all, tls, tls_context
 from harness.h2client import H2Client
@@ -240,6 +244,25 @@ def test_the_total_timeout_bounds_the_whole_exchange(serve):
     assert (late.status, b"upstream_timeout" in late.body) == (504, True)
     cut = ask("/stream/1000?interval=20")
     assert (cut.status, cut.exit_code in (18, 56, 92)) == (200, True), cut.error
+
+
+def test_a_websocket_outlives_the_timeout_of_request_bodies_and_not_its_own(serve, certs):
+    ask = serve([{**UPSTREAM, "timeouts": {"tunnel": "1500ms"}}], timeouts={"request_body": "200ms"})
+
+    async def talk():
+        trust = ssl.create_default_context(cafile=str(certs.ca.pem))
+        url = f"wss://localhost:{ask.gateway.port()}/ws"
+        async with websockets.connect(url, ssl=trust, compression=None, ping_interval=None) as socket_:
+            begun = time.monotonic()
+            while time.monotonic() < begun + 0.8:
+                await socket_.send("still here")
+                assert await socket_.recv() == "still here"
+                await asyncio.sleep(0.01)
+            with pytest.raises(websockets.ConnectionClosed):
+                await asyncio.wait_for(socket_.recv(), 20)
+            assert time.monotonic() - begun >= 0.8 + 1.4
+
+    asyncio.run(talk())
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
