@@ -169,6 +169,9 @@ bool Exchange::admit(const RouteEntry& entry) {
   const session::ConnectionInfo& info = session_.info();
   const filter::Context context{info.peer, info.peer_text, info.local.port, info.tls,
                                 std::string_view(request_id_, sizeof request_id_)};
+  // HTTP/1.0 may leave Host out; an upstream of HTTP/1.1 must be given one.
+  if (head_.authority().empty())
+    head_.set_authority(info.sni.empty() ? std::string_view(entry.host) : info.sni);
   entry.chain.on_request(context, head_);
   request_.emplace(proxy_.pools_.pool(entry.cluster), changed_);
   if (entry.timeouts.total.count() != 0) {
@@ -381,7 +384,10 @@ void Exchange::upstream_took(std::size_t n) {
   if (up_.ended()) changed_.raise();
 }
 
-void Exchange::upstream_failed(const base::Error& error) {
+void Exchange::upstream_failed(const base::Error& failure) {
+  // The lease also knows of connections that served nobody but sat idle.
+  base::Error error = failure;
+  error.reused = error.reused || lease_.reused();
   down_.source(nullptr);
   lease_.finished(outcome_of(error));
   const bool whole = response_arrived_ && (response_end_ || down_.ended());

@@ -96,7 +96,7 @@ class Exchange final : public net::Reapable, public base::ListHook<ExchangeTag> 
   void upstream_data(std::span<const char> bytes, bool end);
   void upstream_trailers(http::Fields&& trailers);
   void upstream_took(std::size_t n);
-  void upstream_failed(const base::Error& error);
+  void upstream_failed(const base::Error& failure);
 
   void give_up(const base::Error& error);
   void drop_upstream(const base::Error& why, upstream::Outcome outcome) noexcept;
