@@ -31,7 +31,8 @@ def made(certs, origin, tmp_path):
             (folder / (name + ".new")).rename(folder / name)
 
     show(certs.localhost)
-    result = config.basic([certs.localhost], [origin.endpoint()], tmp_path, workers=WORKERS)
+    result = config.basic([certs.localhost], [origin.endpoint()], tmp_path, workers=WORKERS,
+                          limits={"requests_per_connection": 0})  # fmt: skip
     result["hosts"][0]["tls"]["certificates"] = [
         {"chain": str(folder / "chain.pem"), "key": str(folder / "key.pem")}
     ]

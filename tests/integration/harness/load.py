@@ -13,6 +13,9 @@ from .h2client import H2Client
 from .origin import pattern
 
 
+PAUSE = 0.002  # between turns: the load is to be steady, not all that the machine can do
+
+
 class Worker(threading.Thread):
     """Runs `turn` until stop(); what it raises fails the test in stop()."""
 
@@ -28,6 +31,7 @@ class Worker(threading.Thread):
             while not self._stopping.is_set():
                 self.turn()
                 self.turns += 1
+                self._stopping.wait(PAUSE)
             self.end()
         except BaseException as failure:  # noqa: BLE001: told by stop()
             self.failure = failure
@@ -154,7 +158,6 @@ class Download(_OnTls):
     def turn(self):
         if self.at < self.SIZE // 2:
             self._take(4096)
-        self._stopping.wait(0.005)
 
     def end(self):
         while self.at < self.SIZE:
@@ -183,7 +186,6 @@ class WebSocket(Worker):
         message = f"message {self.turns}"
         self._run(self.socket.send(message))
         assert self._run(self.socket.recv()) == message
-        self._run(asyncio.sleep(0.005))
 
     def end(self):
         self._run(self.socket.close())
