@@ -106,7 +106,7 @@ def test_what_follows_a_hello_in_its_segment_is_not_lost(gw, certs):
 
 @pytest.fixture
 def hasty(gateway, origin, certs, tmp_path):
-    made = config.basic([certs.localhost], [origin.endpoint()], tmp_path, timeouts={"handshake": "300ms"})
+    made = config.basic([certs.localhost], [origin.endpoint()], tmp_path, timeouts={"handshake": "600ms"})
     return gateway(made)
 
 
@@ -145,7 +145,7 @@ def test_bytes_that_trickle_in_do_not_move_the_deadline(hasty, certs):
 def test_a_finished_handshake_has_no_deadline_any_more(hasty, certs):
     with tls(hasty.port(), context_of(certs)) as connection:
         hasty.wait_metric("sallyport_tls_handshakes_total", 1)
-        connection.settimeout(0.7)  # well past the deadline
+        connection.settimeout(1.0)  # well past the deadline
         with pytest.raises(TimeoutError):
             connection.recv(1)
         connection.settimeout(20)
