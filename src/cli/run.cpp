@@ -1,4 +1,5 @@
 // `sallyport run`: the server, and the admin endpoint beside it.
+#include <csignal>
 #include <cstdio>
 #include <fstream>
 #include <memory>
@@ -44,6 +45,16 @@ std::unique_ptr<admin::Server> start_admin(const config::Admin& where, const run
   return std::make_unique<admin::Server>(address, std::move(sources));
 }
 
+// The server hears signals while it runs. One that comes before waits for it; one that comes
+// behind, such as an impatient second SIGTERM, must not turn a clean end into a kill. Threads
+// inherit what is held when they are made.
+void hold_signals(bool hold) {
+  sigset_t ours;
+  sigemptyset(&ours);
+  for (const int number : {SIGHUP, SIGTERM, SIGINT, SIGUSR1}) sigaddset(&ours, number);
+  pthread_sigmask(hold ? SIG_BLOCK : SIG_UNBLOCK, &ours, nullptr);
+}
+
 // Whole or not at all: readers wait for the file to appear.
 void write_ports(const std::filesystem::path& file, const runtime::Server& server,
                  const admin::Server* admin) {
@@ -65,6 +76,7 @@ void write_ports(const std::filesystem::path& file, const runtime::Server& serve
 }  // namespace
 
 int run(const RunArguments& arguments) {
+  hold_signals(true);
   config::Loaded loaded = config::load_and_validate(arguments.config);
   if (report(loaded.problems)) return kFailed;
   const std::optional<config::Admin> admin_config = loaded.model.admin;
@@ -74,7 +86,9 @@ int run(const RunArguments& arguments) {
     std::unique_ptr<admin::Server> admin;
     if (admin_config) admin = start_admin(*admin_config, server);
     if (!arguments.ports_file.empty()) write_ports(arguments.ports_file, server, admin.get());
+    hold_signals(false);
     server.run();
+    hold_signals(true);
     admin.reset();
   } catch (const runtime::StartError& error) {
     std::fputs(error.what(), stderr);

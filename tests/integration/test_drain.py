@@ -179,6 +179,25 @@ def test_a_second_sigterm_cuts_it_short(serve, certs):
     assert "drain_cut_short" in gw.log()
 
 
+def test_a_sigterm_that_comes_behind_the_end_does_not_make_it_a_kill(serve):
+    """A service manager that sends it twice would log a failed service."""
+    gw = serve()
+    while gw.child.poll() is None:
+        gw.signal(signal.SIGTERM)
+    assert gw.wait_exit() == 0
+
+
+def test_signals_right_at_the_start_wait_for_it(gateway, origin, certs, tmp_path):
+    """A reload or a stop that the service manager sends early must not kill what is starting."""
+    made = config.basic([certs.localhost], [origin.endpoint()], tmp_path)
+    made["upstreams"]["spare"] = {"endpoints": [origin.endpoint()]}
+    early = gateway(made, ready=False)
+    early.wait_log("no route uses the upstream")  # read, not serving yet
+    early.signal(signal.SIGHUP)
+    early.wait_ready()
+    early.wait_log("reloaded")
+
+
 def test_the_deadline_ends_what_hangs(serve, certs):
     gw = serve(drain="300ms")
     with http2(gw, certs) as connection:
