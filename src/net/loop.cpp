@@ -71,6 +71,16 @@ void Loop::reap(std::unique_ptr<Reapable> dead) {
   if (depth_ == 0) drain_soon();
 }
 
+void Loop::flush_late(Flush& f) noexcept {
+  late_.push_back(&f);
+  if (std::exchange(late_posted_, true)) return;
+  boost::asio::post(io_, [this] {
+    late_posted_ = false;
+    const Turn turn(*this);
+    flushes_.splice_back(late_);
+  });
+}
+
 std::unique_ptr<char[]> Loop::lend_read_buffer() {
   ++lent_;
   if (spare_buffers_.empty()) return std::make_unique_for_overwrite<char[]>(kReadBuffer);

@@ -379,7 +379,7 @@ void Http2Session::cancel_finished() {
 void Http2Session::on_written(std::size_t) {
   if (connection_->unwritten() == 0) {
     write_timer_.cancel();
-    if (codec_.wants_write()) pump_soon();
+    if (codec_.wants_write()) loop_.flush(*this);
     if (over_) finish_connection();
   } else {
     loop_.timers().arm(write_timer_, stalls_.send, loop_.now());

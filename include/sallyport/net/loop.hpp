@@ -83,6 +83,9 @@ class Loop {
     flushes_.push_back(&f);
     if (depth_ == 0) drain_soon();
   }
+  // The same once all that is ready now has had its turn: for output that grows with each of them
+  // (the frames of many streams), so that it leaves in one send.
+  void flush_late(Flush& f) noexcept;
   void reap(std::unique_ptr<Reapable> dead);
 
   // Plaintext scratch, shared by all connections of the worker: valid within one handler call,
@@ -126,8 +129,10 @@ class Loop {
   base::WallTime wall_now_;
   std::uint32_t depth_ = 0;
   bool drain_posted_ = false;
+  bool late_posted_ = false;
   base::IntrusiveList<Wake, WakeTag> wakes_;
   base::IntrusiveList<Flush, FlushTag> flushes_;
+  base::IntrusiveList<Flush, FlushTag> late_;
   std::vector<std::unique_ptr<Reapable>> dead_;
   std::vector<std::unique_ptr<char[]>> spare_buffers_;
   std::size_t lent_ = 0;

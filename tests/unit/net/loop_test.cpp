@@ -260,3 +260,27 @@ TEST_CASE("what pending handlers own may still use the loop when it goes") {
   loop.reset();
   SUCCEED();
 }
+
+TEST_CASE("a late flush runs once, after all that was ready before it has had its turn") {
+  Loop loop;
+  std::string order;
+  OnFlush flush([&] { order += 'f'; });
+  for (const char name : {'a', 'b'}) {
+    boost::asio::post(loop.io(), [&, name] {
+      const Loop::Turn turn(loop);
+      order += name;
+      loop.flush_late(flush);
+    });
+  }
+  loop.io().poll();
+  CHECK(order == "abf");
+}
+
+TEST_CASE("a late flush whose owner dies is forgotten") {
+  Loop loop;
+  {
+    OnFlush flush([] { FAIL("it is gone"); });
+    loop.flush_late(flush);
+  }
+  loop.io().poll();
+}

@@ -60,6 +60,7 @@ class WireEnd final : public net::ByteStream {
     }
     return false;
   }
+  [[nodiscard]] bool can_deliver(const WireEnd& to) const { return open_ && !out_.empty() && !to.paused_; }
   void cut() {
     if (!open_) return;
     open_ = false;
@@ -148,6 +149,11 @@ struct Pair final : RequestHandler, ClientSession::Owner, UpstreamSession::Owner
     if (client) client->abort(base::gateway_error(base::ErrorCode::draining));
   }
 
+  // What was posted runs, as it would in the loop.
+  void poll() {
+    loop.io().restart();
+    loop.io().poll();
+  }
   // Runs f in a turn, then moves bytes until nothing moves.
   template <class F>
   void run(F&& f, std::size_t slice = 1 << 20) {
@@ -155,6 +161,7 @@ struct Pair final : RequestHandler, ClientSession::Owner, UpstreamSession::Owner
       const net::Loop::Turn turn(loop);
       f();
     }
+    poll();
     settle(slice);
   }
   void settle(std::size_t slice = 1 << 20) {
@@ -170,6 +177,7 @@ struct Pair final : RequestHandler, ClientSession::Owner, UpstreamSession::Owner
       at_client->cut();
       return true;
     }
+    poll();
     if (deliveries_left > 0) --deliveries_left;
     bool moved = false;
     {
@@ -180,7 +188,8 @@ struct Pair final : RequestHandler, ClientSession::Owner, UpstreamSession::Owner
       const net::Loop::Turn turn(loop);
       moved = at_server->deliver(*at_client, slice) || moved;
     }
-    return moved;
+    poll();
+    return moved || at_server->can_deliver(*at_client) || at_client->can_deliver(*at_server);
   }
   // Lets so much time pass for every timer.
   void wait(base::Milliseconds time) {
@@ -189,6 +198,7 @@ struct Pair final : RequestHandler, ClientSession::Owner, UpstreamSession::Owner
       passed += time;
       loop.timers().advance(loop.now() + passed);
     }
+    poll();
     settle();
   }
   [[nodiscard]] bool server_alive() const { return !server_closed; }
