@@ -9,7 +9,7 @@ function(sallyport_compile_options target)
     # GCC's sanitizers see uninitialised reads that are none, TSan cannot model Asio's fences, and
     # UBSan's look at vtable pointers needs a pipe, which tests without file handles leave it none.
     target_compile_options(${target} PRIVATE -fsanitize=${SALLYPORT_SANITIZE} -fno-sanitize-recover=all
-      -fno-sanitize=vptr -Wno-maybe-uninitialized $<$<CXX_COMPILER_ID:GNU>:-Wno-tsan>)
+      -fno-sanitize=vptr $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized> $<$<CXX_COMPILER_ID:GNU>:-Wno-tsan>)
     target_link_options(${target} PRIVATE -fsanitize=${SALLYPORT_SANITIZE})
   endif()
 endfunction()
