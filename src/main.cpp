@@ -1,3 +1,5 @@
 #include "sallyport/cli/cli.hpp"
 
-int main(int argc, char** argv) { return sallyport::cli::main(argc, argv); }
+int main(int argc, char** argv) {
+  return sallyport::cli::main(argc, argv);
+}

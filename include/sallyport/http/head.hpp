@@ -50,7 +50,7 @@ class RequestHead {
   [[nodiscard]] std::string_view target() const noexcept { return fields.view(target_); }  // "/a?b", or "*"
   [[nodiscard]] std::string_view protocol() const noexcept {
     return fields.view(protocol_);
-  }                                                       // "" or "websocket"
+  }  // "" or "websocket"
   // As of now; stays readable through fields.view() when a filter sets another.
   [[nodiscard]] Fields::Slice authority_slice() const noexcept { return authority_; }
   [[nodiscard]] Fields::Slice target_slice() const noexcept { return target_; }
