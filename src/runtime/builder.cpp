@@ -137,6 +137,7 @@ session::ClientLimits client_limits(const config::Listener& listener) {
   to.fields = from.header_count;
   to.target_bytes = from.url;
   to.streams = from.h2.streams;
+  to.body_window = from.stream_buffer;
   to.stream_window = static_cast<std::uint32_t>(from.h2.stream_window);
   to.connection_window = static_cast<std::uint32_t>(from.h2.connection_window);
   to.budgets = flood_budgets(from.h2);

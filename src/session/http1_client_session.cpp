@@ -85,7 +85,7 @@ void Http1ClientSession::on_request(http::RequestHead&& head, bool end) {
   begin_exchange();
   request_open_ = !end;
   const bool short_body =
-      head.body.kind == http::BodySize::Kind::known && head.body.length <= limits_.stream_window;
+      head.body.kind == http::BodySize::Kind::known && head.body.length <= limits_.body_window;
   const bool body = !end && head.protocol().empty();  // a tunnel's bytes are none
   long_body_ = body && (!short_body || head.expects_continue);
   wait_for(body ? Waiting::body : Waiting::nothing);
@@ -103,7 +103,7 @@ void Http1ClientSession::body_arrived(std::size_t n, bool end) {
   if (end) {
     request_open_ = false;
     wait_for(Waiting::nothing);
-  } else if (unconsumed_ >= limits_.stream_window) {
+  } else if (unconsumed_ >= limits_.body_window) {
     connection_->pause();
     wait_for(Waiting::nothing);  // now it is we who keep the client waiting
   } else if (!response_begun_) {
@@ -168,7 +168,7 @@ void Http1ClientSession::on_closed(const base::Error& error) {
 
 void Http1ClientSession::consumed(std::size_t n) noexcept {
   unconsumed_ -= std::min(n, unconsumed_);
-  if (request_open_ && !broken_ && unconsumed_ < limits_.stream_window) {
+  if (request_open_ && !broken_ && unconsumed_ < limits_.body_window) {
     connection_->resume();
     if (!response_begun_ && waiting_ == Waiting::nothing) wait_for(Waiting::body);
   }

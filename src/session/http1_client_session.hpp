@@ -3,7 +3,7 @@
 // Owned by the worker, one thread. It is its own http::Stream, borrowed by one exchange after
 // the other. Bounds: the input buffer holds at most one read beyond a partial head or beyond the
 // request that is running (then reading pauses); a body in flight is bounded by
-// limits.stream_window and one read.
+// limits.body_window and one read.
 #pragma once
 
 #include <memory>

@@ -46,7 +46,8 @@ struct ClientLimits {
   std::size_t target_bytes = 8 * 1024;
   std::uint32_t streams = 100;              // HTTP/2 concurrent streams
   http2::Budgets budgets;                   // HTTP/2 frames that carry no message
-  std::uint32_t stream_window = 64 * 1024;  // credit for request body bytes a stream
+  std::size_t body_window = 64 * 1024;      // HTTP/1.x: credit for request body bytes
+  std::uint32_t stream_window = 64 * 1024;  // HTTP/2: the same, a stream
   std::uint32_t connection_window = 1024 * 1024;
   std::uint64_t requests = 10'000;          // per connection, then drain; 0 = no limit
   base::Milliseconds max_age{3'600'000};    // then drain; 0 = no limit

@@ -90,7 +90,7 @@ TEST_CASE("a connection serves one exchange after the other and is given back in
 TEST_CASE("a body that nobody takes stops at the window and goes on when it is taken") {
   const http::Version version = version_under_test();
   ClientLimits limits;
-  limits.stream_window = 64 * 1024;
+  limits.body_window = limits.stream_window = 64 * 1024;
   Pair pair(version, limits);
   Log log;
   const std::string big(1024 * 1024, 'x');
