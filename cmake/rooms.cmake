@@ -1,10 +1,11 @@
 # sallyport_room(name ROOMS lower… LIBRARIES dep…) makes the static library room_<name> of
 # src/<name>/*.cpp. Each room's public headers are reached through a tree of its own in the
 # build folder, so a room sees only the rooms it names.
+# -Wcast-qual: clang applies it to OpenSSL's macros too.
 function(sallyport_compile_options target)
   target_compile_options(${target} PRIVATE
     -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Woverloaded-virtual
-    -Wcast-qual -Wimplicit-fallthrough -Werror -fno-omit-frame-pointer)
+    $<$<CXX_COMPILER_ID:GNU>:-Wcast-qual> -Wimplicit-fallthrough -Werror -fno-omit-frame-pointer)
   if(SALLYPORT_SANITIZE)
     # GCC's sanitizers see uninitialised reads that are none, TSan cannot model Asio's fences, and
     # UBSan's look at vtable pointers needs a pipe, which tests without file handles leave it none.
