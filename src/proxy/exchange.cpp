@@ -104,7 +104,7 @@ bool Exchange::decide() {
   }
   listener_ = snapshot_->listener_of(session_.info());
   if (misdirected()) {
-    reply({421, Reason::misdirected, true});
+    reply({421, Reason::misdirected});
     return false;
   }
   const route::Match match = snapshot_->routes->find(route::host_part(head_.authority()), listener_, head_);
@@ -116,10 +116,10 @@ bool Exchange::decide() {
       return false;
     case route::Match::Outcome::no_host:
       reply({static_cast<std::uint16_t>(session_.info().tls ? 421 : 404),
-             session_.info().tls ? Reason::misdirected : Reason::no_route, false});
+             session_.info().tls ? Reason::misdirected : Reason::no_route});
       return false;
     case route::Match::Outcome::no_route:
-      reply({404, Reason::no_route, false});
+      reply({404, Reason::no_route});
       return false;
   }
   return admit(snapshot_->route_entries[match.route]);
@@ -146,11 +146,11 @@ bool Exchange::admit(const RouteEntry& entry) {
   if (entry.metrics) entry.metrics->begun(proxy_.shard_);
   if (head_.method == http::Method::trace) {
     // It would show the upstream's view of the request, ours included, to any script.
-    reply({405, Reason::method_not_allowed, false});
+    reply({405, Reason::method_not_allowed});
     return false;
   }
   if (!head_.protocol().empty() && !entry.config->websocket) {
-    reply({403, Reason::websocket_not_allowed, false});
+    reply({403, Reason::websocket_not_allowed});
     return false;
   }
   if (const auto* fixed = std::get_if<config::Reply>(&entry.config->action)) {
@@ -167,17 +167,21 @@ bool Exchange::admit(const RouteEntry& entry) {
     return false;
   }
   const session::ConnectionInfo& info = session_.info();
-  const filter::Context context{info.peer, info.peer_text, info.local.port, info.tls,
-                                std::string_view(request_id_, sizeof request_id_)};
   // HTTP/1.0 may leave Host out; an upstream of HTTP/1.1 must be given one.
   if (head_.authority().empty())
     head_.set_authority(info.sni.empty() ? std::string_view(entry.host) : info.sni);
-  entry.chain.on_request(context, head_);
+  entry.chain.on_request(filter_context(), head_);
   request_.emplace(proxy_.pools_.pool(entry.cluster), changed_);
   if (entry.timeouts.total.count() != 0) {
     proxy_.loop_.timers().arm(total_, entry.timeouts.total, proxy_.loop_.now());
   }
   return true;
+}
+
+filter::Context Exchange::filter_context() const noexcept {
+  const session::ConnectionInfo& info = session_.info();
+  return {info.peer, info.peer_text, info.local.port, info.tls,
+          std::string_view(request_id_, sizeof request_id_)};
 }
 
 std::size_t Exchange::body_limit() const noexcept {
@@ -258,10 +262,7 @@ void Exchange::respond() {
     reply(answer_for(error_));
     return;
   }
-  const session::ConnectionInfo& info = session_.info();
-  const filter::Context context{info.peer, info.peer_text, info.local.port, info.tls,
-                                std::string_view(request_id_, sizeof request_id_)};
-  route().chain.on_response(context, response_);
+  route().chain.on_response(filter_context(), response_);
   status_ = response_.status;
   head_sent_ = true;
   if (response_end_) down_.end_without_body();

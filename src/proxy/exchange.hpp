@@ -103,6 +103,7 @@ class Exchange final : public net::Reapable, public base::ListHook<ExchangeTag> 
   void watch(base::Milliseconds idle);
   void on_deadline();
   void on_total();
+  [[nodiscard]] filter::Context filter_context() const noexcept;
   [[nodiscard]] std::size_t body_limit() const noexcept;
   [[nodiscard]] bool lease_settled() const noexcept {
     return request_->done() || error_ || client_ == nullptr;

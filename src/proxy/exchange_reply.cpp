@@ -68,10 +68,7 @@ void Exchange::reply(std::uint16_t status, Reason reason, std::string_view body,
   if (headers != nullptr) {
     for (const auto& [name, value] : *headers) response_.fields.set(name, value);
   }
-  const session::ConnectionInfo& info = session_.info();
-  const filter::Context context{info.peer, info.peer_text, info.local.port, info.tls,
-                                std::string_view(request_id_, sizeof request_id_)};
-  route().chain.on_response(context, response_);
+  route().chain.on_response(filter_context(), response_);
   const bool end = bodiless || body.empty() || head_.method == http::Method::head;
   status_ = status;
   head_sent_ = true;
@@ -120,7 +117,7 @@ void Exchange::redirect_to_https(const config::Listener& listener) {
     host = host.substr(0, colon);
   }
   if (host.empty()) {
-    reply({400, Reason::bad_request, true});
+    reply({400, Reason::bad_request});
     return;
   }
   std::string location = "https://";

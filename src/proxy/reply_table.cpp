@@ -32,25 +32,25 @@ Answer client_answer(const base::Error& error) noexcept {
   using base::ErrorCode;
   switch (error.code) {
     case ErrorCode::head_too_large:
-      return {431, Reason::header_too_large, true};
+      return {431, Reason::header_too_large};
     case ErrorCode::uri_too_long:
-      return {414, Reason::uri_too_long, true};
+      return {414, Reason::uri_too_long};
     case ErrorCode::body_too_large:
-      return {413, Reason::body_too_large, true};
+      return {413, Reason::body_too_large};
     case ErrorCode::head_timeout:
     case ErrorCode::body_timeout:
     case ErrorCode::idle_timeout:
-      return {408, Reason::request_timeout, true};
+      return {408, Reason::request_timeout};
     case ErrorCode::unsupported:
-      return {501, Reason::not_implemented, true};
+      return {501, Reason::not_implemented};
     case ErrorCode::closed:
     case ErrorCode::reset:
     case ErrorCode::stream_reset:
     case ErrorCode::canceled:
     case ErrorCode::tls_failed:
-      return {0, Reason::client_gone, true};
+      return {0, Reason::client_gone};
     default:
-      return {400, Reason::bad_request, true};
+      return {400, Reason::bad_request};
   }
 }
 
@@ -63,24 +63,24 @@ Answer upstream_answer(const base::Error& error) noexcept {
     case ErrorCode::body_timeout:
     case ErrorCode::idle_timeout:
     case ErrorCode::total_timeout:
-      return {504, Reason::upstream_timeout, false};
+      return {504, Reason::upstream_timeout};
     case ErrorCode::connect_refused:
     case ErrorCode::connect_unreachable:
     case ErrorCode::connect_failed:
     case ErrorCode::name_unresolved:
-      return {502, Reason::upstream_connect, false};
+      return {502, Reason::upstream_connect};
     case ErrorCode::tls_failed:
     case ErrorCode::tls_untrusted:
-      return {502, Reason::upstream_tls, false};
+      return {502, Reason::upstream_tls};
     case ErrorCode::no_endpoint:
     case ErrorCode::pool_exhausted:
-      return {503, Reason::upstream_unavailable, false};
+      return {503, Reason::upstream_unavailable};
     case ErrorCode::malformed:
     case ErrorCode::head_too_large:
     case ErrorCode::unsupported:
-      return {502, Reason::upstream_malformed, false};
+      return {502, Reason::upstream_malformed};
     default:
-      return {502, Reason::upstream_reset, false};
+      return {502, Reason::upstream_reset};
   }
 }
 
@@ -90,15 +90,15 @@ Answer gateway_answer(const base::Error& error) noexcept {
     case ErrorCode::no_endpoint:
     case ErrorCode::name_unresolved:
     case ErrorCode::pool_exhausted:
-      return {503, Reason::upstream_unavailable, false};
+      return {503, Reason::upstream_unavailable};
     case ErrorCode::overloaded:
-      return {503, Reason::overloaded, false};
+      return {503, Reason::overloaded};
     case ErrorCode::draining:
-      return {503, Reason::draining, true};
+      return {503, Reason::draining};
     case ErrorCode::total_timeout:
-      return {504, Reason::upstream_timeout, false};
+      return {504, Reason::upstream_timeout};
     default:
-      return {500, Reason::internal, false};
+      return {500, Reason::internal};
   }
 }
 

@@ -45,7 +45,6 @@ inline constexpr std::size_t kReasons = static_cast<std::size_t>(Reason::client_
 struct Answer {
   std::uint16_t status = 0;  // 0: there is nobody to answer
   Reason reason = Reason::none;
-  bool close = false;  // the connection is of no further use
 };
 
 // Before any final head was sent. Afterwards the stream is reset with the error itself.
