@@ -70,7 +70,7 @@ void Http2UpstreamSession::on_streams_changed() {
 void Http2UpstreamSession::on_connection_over(const base::Error& error) {
   over_ = true;
   close_reason_ = error;
-  // A GOAWAY that says why may still be queued; the upstream gets this one turn's send.
+  // No GOAWAY follows: an upstream that broke the protocol has no use for one.
   close_now(error, false);
 }
 
