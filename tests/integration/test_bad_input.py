@@ -326,10 +326,10 @@ def test_at_the_limit_of_open_files_what_is_served_goes_on_and_the_rest_comes_in
         assert ask(kept).startswith(b"HTTP/1.1 200")
         waiting = [tcp(gw.port("http")) for _ in range(SPARE + 20)]
         gw.wait_log("accept_failed.*Too many open files")
-        before = cpu_seconds(gw.pid)
+        before = gw.cpu_seconds()
         for _ in range(20):
             assert ask(kept).startswith(b"HTTP/1.1 200"), "the connection that was there is served"
-        assert cpu_seconds(gw.pid) - before < 1.0
+        assert gw.cpu_seconds() - before < 1.0
         for connection in waiting[: SPARE + 10]:
             connection.close()
         last = waiting[-1]
@@ -342,11 +342,6 @@ def test_at_the_limit_of_open_files_what_is_served_goes_on_and_the_rest_comes_in
     finally:
         admin.close()
         kept.close()
-
-
-def cpu_seconds(pid: int) -> float:
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_without_a_handle_for_the_upstream_the_client_gets_an_answer(cramped, certs):

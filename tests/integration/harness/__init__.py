@@ -1,5 +1,5 @@
 """Drives the real gateway with real peers. What a test uses comes from the fixtures of
-conftest.py (gateway, start_origin, origin, certs, refused_port) and from the modules here:
+fixtures.py (gateway, start_origin, origin, certs, refused_port) and from the modules here:
 
     config    a configuration to start from        clients   curl, openssl, raw TLS and TCP
     certs     a CA and any certificate of it       h2client  HTTP/2, frame by frame

@@ -67,7 +67,7 @@ class _OnTls(Worker):
         self.connection.close()
 
 
-def _response(connection, size: int) -> bytes:
+def response_of(connection, size: int) -> bytes:
     """One HTTP/1.1 response with a Content-Length of `size`."""
     data = b""
     while b"\r\n\r\n" not in data:
@@ -89,7 +89,7 @@ class KeptHttp1(_OnTls):
 
     def turn(self):
         self.connection.sendall(b"GET /bytes/3000 HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert _response(self.connection, 3000) == pattern(3000)
+        assert response_of(self.connection, 3000) == pattern(3000)
 
 
 class FreshHttp1(_OnTls):
@@ -101,7 +101,7 @@ class FreshHttp1(_OnTls):
     def turn(self):
         with tls(self.port, self.context) as connection:
             connection.sendall(b"GET /bytes/300 HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            assert _response(connection, 300) == pattern(300)
+            assert response_of(connection, 300) == pattern(300)
 
     def end(self):
         pass
