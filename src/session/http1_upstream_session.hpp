@@ -25,6 +25,7 @@ class Http1UpstreamSession final : public UpstreamSession,
   void start() { connection_->start(*this); }
 
   [[nodiscard]] http::Stream* open_stream() override;
+  [[nodiscard]] bool settled() const noexcept override { return true; }
   [[nodiscard]] std::size_t capacity() const noexcept override { return usable() && !exchange_ ? 1 : 0; }
   [[nodiscard]] std::size_t active() const noexcept override { return exchange_ ? 1 : 0; }
   [[nodiscard]] bool usable() const noexcept override { return !closed_ && !ending_; }

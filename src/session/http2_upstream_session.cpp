@@ -10,6 +10,10 @@ namespace {
 constexpr base::Milliseconds kQuiet{100};
 // An upstream that takes none of what we queued for so long is as good as gone.
 constexpr base::Milliseconds kSendStall{60'000};
+// Streams at once before the peer's SETTINGS say how many it takes. One is what every server
+// takes, so that no request is refused for our haste, and the first of a connection still does not
+// wait for a round trip; a burst does, once a connection.
+constexpr std::uint32_t kStreamsBeforeSettings = 1;
 
 http2::Settings settings_of(const UpstreamLimits& limits) {
   http2::Settings s;
@@ -38,7 +42,8 @@ void Http2UpstreamSession::start() {
 
 std::size_t Http2UpstreamSession::capacity() const noexcept {
   if (!usable()) return 0;
-  const std::size_t most = std::min(max_streams_, codec_.peer_max_streams());
+  const std::uint32_t theirs = settled_ ? codec_.peer_max_streams() : kStreamsBeforeSettings;
+  const std::size_t most = std::min(max_streams_, theirs);
   const std::size_t taken = std::max(borrowed(), codec_.active_streams());
   return most > taken ? most - taken : 0;
 }
@@ -54,6 +59,11 @@ void Http2UpstreamSession::on_response(http2::StreamId id, http::ResponseHead&& 
   if (stream == nullptr) return;
   if (end) remote_ended(*stream);
   if (http::StreamReceiver* receiver = receiver_of(*stream)) receiver->on_response(std::move(head), end);
+}
+
+void Http2UpstreamSession::on_settings() {
+  settled_ = true;
+  loop_.wake(*this);
 }
 
 void Http2UpstreamSession::on_goaway(http2::StreamId, std::uint32_t) {

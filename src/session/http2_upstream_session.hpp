@@ -18,6 +18,7 @@ class Http2UpstreamSession final : public UpstreamSession, private Http2Session,
   void start();
 
   [[nodiscard]] http::Stream* open_stream() override;
+  [[nodiscard]] bool settled() const noexcept override { return settled_; }
   [[nodiscard]] std::size_t capacity() const noexcept override;
   [[nodiscard]] std::size_t active() const noexcept override { return borrowed(); }
   [[nodiscard]] bool usable() const noexcept override { return !over_ && !ending_; }
@@ -33,7 +34,7 @@ class Http2UpstreamSession final : public UpstreamSession, private Http2Session,
   void on_request(http2::StreamId, http::RequestHead&&, bool) override {}  // not on this side
   void on_bad_request(http2::StreamId, const base::Error&) override {}     // not on this side
   void on_response(http2::StreamId id, http::ResponseHead&& head, bool end) override;
-  void on_settings() override { loop_.wake(*this); }
+  void on_settings() override;
   void on_goaway(http2::StreamId last, std::uint32_t code) override;
 
   // Http2Session
@@ -48,6 +49,7 @@ class Http2UpstreamSession final : public UpstreamSession, private Http2Session,
 
   Owner& owner_;
   std::uint32_t max_streams_;
+  bool settled_ = false;
   bool ending_ = false;
   bool reported_ = false;
   base::Error close_reason_;

@@ -9,10 +9,6 @@ namespace sallyport::upstream {
 
 namespace {
 
-// An HTTP/2 peer's SETTINGS come first (RFC 9113 §3.4) and need no answer of ours: after so long
-// a connection without SETTINGS_ENABLE_CONNECT_PROTOCOL will not get it.
-constexpr base::Milliseconds kSettingsWait{1000};
-
 // The peer closes at its hint: a request sent within the last moment would cross its FIN.
 constexpr base::Seconds kHintMargin{1};
 
@@ -68,12 +64,16 @@ void Connection::came_up(Dialed dialed) {
   version_ = session_->version();
   connect_time_ = dialed.connect;
   tls_time_ = dialed.tls;
-  up_since_ = pool.loop().now();
   pool.observer().on_connected(pool.spec(), version_, base::ErrorCode::none, dialed.connect, dialed.tls);
   if (const base::Milliseconds age = pool.spec().pool.max_age; age.count() != 0) {
     pool.loop().timers().arm(age_timer_, age, pool.loop().now());
   }
   if (offer_ == Offer::both) at_.remember(version_);
+  settled_ = session_->settled();
+  // SETTINGS come first and need no answer of ours (RFC 9113 §3.4): they belong to connecting.
+  if (!settled_) {
+    pool.loop().timers().arm(settings_timer_, pool.spec().timeouts.connect, pool.loop().now());
+  }
   // Those that waited for it are served here, and only they waited for it.
   settle();
   connect_time_ = tls_time_ = {};
@@ -90,8 +90,11 @@ bool Connection::worn_out() const noexcept {
 }
 
 bool Connection::refuses_websocket() const noexcept {
-  if (!session_ || version_ != http::Version::http2 || session_->takes_websocket()) return false;
-  return answered_ || at_.pool().loop().now() - up_since_ >= kSettingsWait;
+  return session_ && settled_ && !session_->takes_websocket();
+}
+
+bool Connection::unsettled() const noexcept {
+  return session_ && !settled_ && !retiring_;
 }
 
 bool Connection::lend(LeaseRequest& request) {
@@ -125,7 +128,6 @@ void Connection::detach(http::Stream& stream) noexcept {
 
 void Connection::give_back(Outcome outcome) noexcept {
   --leases_;
-  if (outcome == Outcome::ok || outcome == Outcome::gateway_status) answered_ = true;
   at_.judge(outcome);
   if (dead_) {
     if (leases_ == 0) at_.remove(*this);
@@ -147,7 +149,7 @@ void Connection::on_session_closed(session::UpstreamSession&, const base::Error&
   leave_lists();
   set_state(std::nullopt);
   const bool h2_in_name_only =
-      version_ == http::Version::http2 && error.code == base::ErrorCode::malformed && !answered_;
+      version_ == http::Version::http2 && error.code == base::ErrorCode::malformed && !settled_;
   if (offer_ == Offer::both && h2_in_name_only) at_.remember(http::Version::http11);
   uncount();
   at_.closed(*this, error);
@@ -165,12 +167,18 @@ void Connection::settle() {
     }
     return;
   }
+  const bool news = !settled_ && session_->settled();
+  if (news) {
+    settled_ = true;
+    settings_timer_.cancel();
+  }
   if (session_->capacity() > 0) {
     at_.lendable(*this);
     at_.serve();
   } else {
     static_cast<base::ListHook<LendableTag>&>(*this).unlink();
   }
+  if (news) at_.settled(*this);
   if (!retiring_ && leases_ == 0 && session_ && session_->active() == 0) enter_idle();
 }
 
@@ -207,6 +215,11 @@ void Connection::retire() {
   uncount();
 }
 
+void Connection::on_settings_timer() {
+  retire();
+  at_.never_settled(*this);
+}
+
 void Connection::set_state(std::optional<ConnectionState> state) {
   if (state == state_) return;
   Pool& pool = at_.pool();
@@ -225,6 +238,7 @@ void Connection::leave_lists() noexcept {
   static_cast<base::ListHook<LendableTag>&>(*this).unlink();
   idle_timer_.cancel();
   age_timer_.cancel();
+  settings_timer_.cancel();
 }
 
 }  // namespace sallyport::upstream

@@ -46,7 +46,10 @@ class Connection final : public net::Reapable,
   [[nodiscard]] bool unused() const noexcept { return served_ == 0; }
   [[nodiscard]] std::uint8_t lane() const noexcept { return lane_; }
   [[nodiscard]] http::Version version() const noexcept { return version_; }
-  // An HTTP/2 connection whose SETTINGS are known to have come, and do not allow RFC 8441.
+  [[nodiscard]] bool settled() const noexcept { return settled_; }
+  // Up, and what the peer allows (HTTP/2's SETTINGS) is still to come.
+  [[nodiscard]] bool unsettled() const noexcept;
+  // An HTTP/2 connection whose SETTINGS do not allow RFC 8441.
   [[nodiscard]] bool refuses_websocket() const noexcept;
 
   // From Lease.
@@ -60,6 +63,7 @@ class Connection final : public net::Reapable,
   void on_wake() override { settle(); }
   void on_idle_timer() { retire(); }
   void on_age_timer() { retire(); }
+  void on_settings_timer();
 
   void came_up(Dialed dialed);
   void settle();
@@ -84,13 +88,13 @@ class Connection final : public net::Reapable,
   bool retiring_ = false;
   bool dead_ = false;
   bool been_idle_ = false;
-  bool answered_ = false;  // a response came over it: its SETTINGS too
-  base::Instant up_since_{};
+  bool settled_ = false;  // the session's SETTINGS came
   // Of the lease that waited for it to come up; zero once that has been given.
   base::Duration connect_time_{};
   base::Duration tls_time_{};
   net::MemberTimer<Connection, &Connection::on_idle_timer> idle_timer_{*this};
   net::MemberTimer<Connection, &Connection::on_age_timer> age_timer_{*this};
+  net::MemberTimer<Connection, &Connection::on_settings_timer> settings_timer_{*this};
 };
 
 }  // namespace sallyport::upstream

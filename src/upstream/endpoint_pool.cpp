@@ -123,15 +123,17 @@ Offer EndpointPool::offer(std::uint8_t lane) const noexcept {
 }
 
 // Whether connections on their way up will serve all that wait in the lane and `more`. One that
-// may turn out to be HTTP/2 is taken to serve them all: no second one is dialed before that is known.
+// may turn out to be HTTP/2 is taken to serve them all: no second one is dialed before that, and
+// how many streams its peer takes, is known.
 bool EndpointPool::covered(std::uint8_t lane, std::uint32_t more) const noexcept {
   const Lane& l = lanes_[lane];
   if (offer(lane) == Offer::h1) return l.connecting >= l.count + more;
-  if (l.connecting != 0) return true;
-  if (lane != kWebsocket) return false;
-  // Its SETTINGS, which say whether it takes WebSockets, are still to come.
-  return std::any_of(connections_.begin(), connections_.end(),
-                     [](const auto& c) { return !c->connecting() && !c->retiring(); });
+  return l.connecting != 0 || unsettled() != 0;
+}
+
+std::size_t EndpointPool::unsettled() const noexcept {
+  return static_cast<std::size_t>(
+      std::count_if(connections_.begin(), connections_.end(), [](const auto& c) { return c->unsettled(); }));
 }
 
 bool EndpointPool::refuses_websocket(const Ask& ask) const noexcept {
@@ -155,7 +157,7 @@ void EndpointPool::dialed(Connection& connection, const base::Error& error) {
     fail_uncovered(connection.lane(), error);
     remove(connection);
   } else {
-    ensure();
+    settled(connection);
   }
 }
 
@@ -164,9 +166,27 @@ void EndpointPool::dial_canceled(Connection& connection) {
   remove(connection);
 }
 
+void EndpointPool::settled(const Connection& connection) {
+  if (connection.refuses_websocket() && pool_.protocol() == config::UpstreamProtocol::h2) {
+    base::Error error = base::upstream_error(base::ErrorCode::unsupported);
+    error.unsent = true;
+    while (LeaseRequest* first = lanes_[kWebsocket].waiting.front()) first->complete(error);
+  }
+  ensure();
+}
+
+void EndpointPool::never_settled(const Connection& connection) {
+  note_failure(EjectedFor::connect);
+  fail_uncovered(connection.lane(), base::upstream_error(base::ErrorCode::connect_timeout));
+  ensure();
+}
+
 void EndpointPool::closed(const Connection& connection, const base::Error& error) {
   const bool wanted = lanes_[connection.lane()].count != 0;
-  if (wanted && connection.unused() && error.fault == base::Fault::upstream) {
+  const bool vain = connection.unused() || !connection.settled();
+  // ALPN's HTTP/2 was not spoken; HTTP/1.1 will be.
+  const bool learned = connection.version() == http::Version::http2 && offer(connection.lane()) == Offer::h1;
+  if (wanted && vain && !learned && error.fault == base::Fault::upstream) {
     // Accepted and dropped is as good as refused: to dial on for those that wait would go round and round.
     note_failure(EjectedFor::connect);
     fail_uncovered(connection.lane(), error);

@@ -59,6 +59,10 @@ class EndpointPool final : public net::Reapable {
   void judge(Outcome outcome) noexcept;
   void dialed(Connection& connection, const base::Error& error);
   void dial_canceled(Connection& connection);
+  // It lends what it can: those left are refused or dialed for, once it is known what its peer allows.
+  void settled(const Connection& connection);
+  // Its peer's SETTINGS did not come in time.
+  void never_settled(const Connection& connection);
   void closed(const Connection& connection, const base::Error& error);
   void remove(Connection& connection);
   // What ALPN came to, or that HTTP/2 was agreed on but not spoken.
@@ -66,7 +70,10 @@ class EndpointPool final : public net::Reapable {
 
   // From LeaseRequest and Pool: off the queue, whatever comes of it.
   void dequeued(LeaseRequest& request) noexcept;
-  [[nodiscard]] bool dialing(std::uint8_t lane) const noexcept { return lanes_[lane].connecting != 0; }
+  // Whether what is waited for there is a peer.
+  [[nodiscard]] bool dialing(std::uint8_t lane) const noexcept {
+    return lanes_[lane].connecting != 0 || unsettled() != 0;
+  }
 
  private:
   struct Lane {
@@ -79,6 +86,7 @@ class EndpointPool final : public net::Reapable {
   [[nodiscard]] std::uint8_t lane_of(const Ask& ask) const noexcept;
   [[nodiscard]] Offer offer(std::uint8_t lane) const noexcept;
   [[nodiscard]] bool covered(std::uint8_t lane, std::uint32_t more) const noexcept;
+  [[nodiscard]] std::size_t unsettled() const noexcept;
   [[nodiscard]] bool refuses_websocket(const Ask& ask) const noexcept;
   [[nodiscard]] bool dial(std::uint8_t lane, base::Milliseconds connect_timeout);
   void wait(LeaseRequest& request, std::uint8_t lane);

@@ -1,8 +1,9 @@
 // One connection to an upstream endpoint, as its pool sees it: something that lends streams.
 //
 // Made by the pool on a connected byte stream, owned by the pool, lives on the pool's worker.
-// HTTP/1.1 lends one stream at a time, HTTP/2 as many as the peer's SETTINGS allow. When the
-// session dies it says so once to its owner, which then hands it to Loop::reap().
+// HTTP/1.1 lends one stream at a time, HTTP/2 as many as the peer's SETTINGS allow, and before
+// they came (settled()) a single one. When the session dies it says so once to its owner, which
+// then hands it to Loop::reap().
 #pragma once
 
 #include <cstddef>
@@ -44,6 +45,9 @@ class UpstreamSession : public net::Reapable {
   // Borrows a stream; the receiver is attached by the caller before send_request(). nullptr if
   // capacity() is 0. Given back by Stream::detach() or reset(), or by on_error to its receiver.
   [[nodiscard]] virtual http::Stream* open_stream() = 0;
+  // Whether what the peer allows is known: HTTP/2's SETTINGS have come (HTTP/1.1: always).
+  // on_session_changed tells when they do.
+  [[nodiscard]] virtual bool settled() const noexcept = 0;
   // How many more streams may be opened right now.
   [[nodiscard]] virtual std::size_t capacity() const noexcept = 0;
   [[nodiscard]] virtual std::size_t active() const noexcept = 0;

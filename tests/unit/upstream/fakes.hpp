@@ -50,9 +50,10 @@ class FakeSession final : public session::UpstreamSession {
     streams_.push_back(std::make_unique<FakeStream>(*this));
     return streams_.back().get();
   }
+  [[nodiscard]] bool settled() const noexcept override { return settings_came; }
   [[nodiscard]] std::size_t capacity() const noexcept override {
     if (!usable()) return 0;
-    const std::size_t most = version_ == http::Version::http2 ? max_streams : 1;
+    const std::size_t most = version_ == http::Version::http2 && settings_came ? max_streams : 1;
     return most > active_ ? most - active_ : 0;
   }
   [[nodiscard]] std::size_t active() const noexcept override { return active_; }
@@ -78,6 +79,7 @@ class FakeSession final : public session::UpstreamSession {
 
   std::size_t max_streams = 100;
   bool goaway = false;
+  bool settings_came = true;
   bool extended_connect = false;
   base::Seconds hint{0};
 
@@ -136,6 +138,7 @@ class FakeDialer final : public Dialer {
     session->max_streams = next_max_streams;
     session->hint = next_hint;
     session->extended_connect = next_extended_connect;
+    session->settings_came = next_settings_came;
     d.session = session.get();
     Dialed dialed;
     dialed.session = std::move(session);
@@ -154,6 +157,7 @@ class FakeDialer final : public Dialer {
   std::size_t next_max_streams = 100;
   base::Seconds next_hint{0};
   bool next_extended_connect = false;
+  bool next_settings_came = true;
 
  private:
   struct Handle final : Dial {

@@ -186,6 +186,7 @@ TEST_CASE("automatic waits for the first connection's ALPN before it opens more"
 
 TEST_CASE("a peer that agrees on HTTP/2 but does not speak it is spoken to in HTTP/1.1") {
   AutoFixture f;
+  f.dialer.next_settings_came = false;
   auto a = f.ask();
   FakeSession& session = f.dialer.up(0, http::Version::http2);
   f.collect(*a);
@@ -236,37 +237,122 @@ TEST_CASE("a WebSocket towards automatic gets an HTTP/1.1 connection, or an HTTP
   f.finish(*a);
 }
 
+TEST_CASE("a burst on a fresh connection waits for the peer's SETTINGS, but for the first of it") {
+  Http2Fixture f;
+  f.dialer.next_settings_came = false;
+  f.dialer.next_max_streams = 3;
+  std::vector<std::unique_ptr<Exchange>> all;
+  for (int i = 0; i < 5; ++i) all.push_back(f.ask());
+  FakeSession& first = f.dialer.up(0, http::Version::http2);
+  const auto leased = [&] {
+    for (auto& e : all) f.collect(*e);
+    return std::count_if(all.begin(), all.end(), [](const auto& e) { return bool(e->lease); });
+  };
+  CHECK(leased() == 1);
+  all.push_back(f.ask());
+  CHECK(f.dialer.dials.size() == 1);
+  SECTION("they allow fewer than there are: another connection is dialed, one at a time") {
+    first.settings_came = true;
+    f.changed(first);
+    CHECK(leased() == 3);
+    REQUIRE(f.dialer.dials.size() == 2);
+    FakeSession& second = f.dialer.up(1, http::Version::http2);
+    CHECK(leased() == 4);
+    CHECK(f.dialer.dials.size() == 2);
+    second.settings_came = true;
+    f.changed(second);
+    CHECK(leased() == 6);
+    CHECK(f.dialer.dials.size() == 2);
+  }
+  SECTION("they do not come: those that wait are told, and the connection is not lent again") {
+    f.pass(f.spec->timeouts.connect + 1s);
+    CHECK(leased() == 1);
+    CHECK(f.last_error.code == ErrorCode::connect_timeout);
+    CHECK(f.last_error.unsent);
+    CHECK(f.counts.pending == 0);
+    CHECK(f.dialer.dials[0]->facts->shut_down);
+  }
+  SECTION("the connection dies before: as good as refused") {
+    f.finish(*all[0], Outcome::reset);
+    f.close(first);
+    CHECK(leased() == 0);
+    CHECK(f.last_error.code == ErrorCode::closed);
+    CHECK(f.last_error.unsent);
+    CHECK(f.counts.pending == 0);
+    CHECK(f.dialer.dials.size() == 1);
+  }
+  for (auto& e : all) {
+    if (e->lease) f.finish(*e);
+  }
+}
+
+TEST_CASE("those that wait for SETTINGS of a peer that does not speak HTTP/2 get HTTP/1.1") {
+  AutoFixture f;
+  f.dialer.next_settings_came = false;
+  auto a = f.ask();
+  auto b = f.ask();
+  FakeSession& session = f.dialer.up(0, http::Version::http2);
+  f.collect(*a);
+  f.finish(*a, Outcome::reset);
+  f.close(session, ErrorCode::malformed);
+  CHECK_FALSE(b->request.done());
+  REQUIRE(f.dialer.dials.size() == 2);
+  CHECK(f.dialer.dials[1]->offer == Offer::h1);
+}
+
 TEST_CASE("a WebSocket towards HTTP/2 waits for SETTINGS and is refused if they do not allow it") {
   Http2Fixture f;
+  f.dialer.next_settings_came = false;
   auto w = f.ask({true, false, 0ms});
   FakeSession& h2 = f.dialer.up(0, http::Version::http2);
   CHECK_FALSE(w->request.done());
   SECTION("SETTINGS allow it") {
-    h2.extended_connect = true;
+    h2.extended_connect = h2.settings_came = true;
     f.changed(h2);
     f.collect(*w);
     CHECK(w->lease);
     f.finish(*w);
   }
-  SECTION("they never do") {
-    f.pass(5s);
+  SECTION("they do not") {
+    h2.settings_came = true;
+    f.changed(h2);
     CHECK(f.collect(*w) == ErrorCode::unsupported);
     CHECK(f.last_error.fault == base::Fault::upstream);
+    CHECK(f.last_error.unsent);
+  }
+  SECTION("they never come") {
+    f.pass(f.spec->timeouts.connect + 1s);
+    CHECK(f.collect(*w) == ErrorCode::connect_timeout);
   }
   SECTION("the peer closes before they came") {
     f.close(h2);
     CHECK(f.collect(*w) == ErrorCode::closed);
     CHECK(f.last_error.unsent);
   }
-  SECTION("they are known not to: a response came already") {
+  SECTION("they are known not to") {
     f.end(w);
-    auto a = f.ask();
-    REQUIRE(a->lease);
-    f.finish(*a);
+    h2.settings_came = true;
+    f.changed(h2);
     w = f.ask({true, false, 0ms});
     CHECK(f.last_error.code == ErrorCode::unsupported);
   }
   CHECK(f.dialer.dials.size() == 1);
+}
+
+TEST_CASE("WebSockets beyond the streams of an HTTP/2 connection get another one") {
+  Http2Fixture f;
+  f.dialer.next_extended_connect = true;
+  f.dialer.next_max_streams = 1;
+  auto a = f.ask({true, false, 0ms});
+  f.dialer.up(0, http::Version::http2);
+  f.collect(*a);
+  auto b = f.ask({true, false, 0ms});
+  REQUIRE(f.dialer.dials.size() == 2);
+  f.dialer.up(1, http::Version::http2);
+  f.collect(*b);
+  CHECK(b->lease);
+  f.finish(*a);
+  f.finish(*b);
 }
 
 TEST_CASE("an idle HTTP/2 connection closes at its time; a busy one does not") {
