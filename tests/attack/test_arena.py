@@ -21,7 +21,7 @@ def test_a_test_starts_with_empty_records_and_pieces_make_one_request(arena):
 
 def test_a_refusal_is_answered_counted_and_ends_the_connection(arena):
     with arena.moved(LOCAL_REPLIES, code="400", reason="bad_request"):
-        asked = arena.ask(b"GET / HTTP/3.0\r\nHost: localhost\r\n\r\n" + GOOD % b"/behind")
+        asked = arena.ask(b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: +3\r\n\r\n" + GOOD % b"/behind")
     assert (asked.statuses, asked.closed) == ([400], True)
     assert arena.reached() == []
 
