@@ -59,6 +59,16 @@ std::string IpAddress::to_string() const {
   return ::inet_ntop(family, from, text.data(), text.size());
 }
 
+std::array<std::uint8_t, 16> client_key(const IpAddress& address, unsigned ipv6_prefix) noexcept {
+  std::array<std::uint8_t, 16> bytes = address.bytes();
+  if (address.is_v4()) return bytes;
+  for (unsigned i = 0; i < bytes.size(); ++i) {
+    const unsigned kept = ipv6_prefix <= i * 8 ? 0 : std::min(ipv6_prefix - i * 8, 8U);
+    bytes[i] = static_cast<std::uint8_t>(bytes[i] & ~(0xffU >> kept));
+  }
+  return bytes;
+}
+
 Endpoint Endpoint::from(const sockaddr* address) noexcept {
   Endpoint endpoint;
   if (address->sa_family == AF_INET) {

@@ -34,6 +34,11 @@ class IpAddress {
   bool v4_ = true;
 };
 
+// The client that an address stands for, as 16 bytes: all of an IPv4 address, `ipv6_prefix` bits
+// of an IPv6 one.
+[[nodiscard]] std::array<std::uint8_t, 16> client_key(const IpAddress& address,
+                                                      unsigned ipv6_prefix) noexcept;
+
 struct Endpoint {
   IpAddress address;
   std::uint16_t port = 0;
