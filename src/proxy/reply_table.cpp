@@ -71,6 +71,8 @@ Answer upstream_answer(const base::Error& error) noexcept {
       return {502, Reason::upstream_connect};
     case ErrorCode::tls_failed:
     case ErrorCode::tls_untrusted:
+    case ErrorCode::tls_closed:
+    case ErrorCode::tls_reset:
       return {502, Reason::upstream_tls};
     case ErrorCode::no_endpoint:
     case ErrorCode::pool_exhausted:

@@ -133,11 +133,12 @@ void ClientStream::fail_handshake() {
 }
 
 void ClientStream::handshake_eof() {
-  end(base::ErrorCode::closed, 0);
+  end(base::ErrorCode::tls_closed, 0);
 }
 
 void ClientStream::handshake_failed(const base::Error& error) {
-  end(error.code, error.cause);
+  const bool reset = error.code == base::ErrorCode::reset;
+  end(reset ? base::ErrorCode::tls_reset : error.code, error.cause);
 }
 
 void ClientStream::on_deadline() {

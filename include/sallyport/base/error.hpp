@@ -30,6 +30,8 @@ enum class ErrorCode : std::uint8_t {
   tls_failed,     // handshake or record failure
   tls_untrusted,  // certificate chain or name not verified
   tls_timeout,    // handshake deadline
+  tls_closed,     // FIN within the handshake
+  tls_reset,      // RST within the handshake
   // Bytes of a peer that we already talk to.
   closed,             // FIN before the message was complete
   reset,              // RST (ECONNRESET, EPIPE)

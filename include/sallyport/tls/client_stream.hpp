@@ -3,7 +3,7 @@
 //
 // Owned by the connector (its ConnectHandler) until on_connected(), then by a session; one worker.
 // Errors: tls_untrusted (cause: X509_V_… code), tls_failed (cause: the alert, either direction, or
-// 0), tls_timeout, closed, reset. All are `unsent`: nothing of a request was written.
+// 0), tls_timeout, tls_closed, tls_reset. All are `unsent`: nothing of a request was written.
 #pragma once
 
 #include <memory>

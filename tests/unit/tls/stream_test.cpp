@@ -384,7 +384,8 @@ TEST_CASE("an upstream that refuses, leaves or stays silent is told apart") {
     client.connect(context);
     pair.server.run_until([&] { return client.decided(); });
     REQUIRE(client.error.has_value());
-    const bool gone = client.error->code == ErrorCode::closed || client.error->code == ErrorCode::reset;
+    const bool gone =
+        client.error->code == ErrorCode::tls_closed || client.error->code == ErrorCode::tls_reset;
     CHECK(gone);
   }
   SECTION("stays silent") {

@@ -127,7 +127,8 @@ TEST_CASE("what is provably unsent may be retried, whatever the method") {
   for (const ErrorCode code :
        {ErrorCode::connect_refused, ErrorCode::connect_timeout, ErrorCode::connect_unreachable,
         ErrorCode::connect_failed, ErrorCode::tls_failed, ErrorCode::tls_untrusted, ErrorCode::tls_timeout,
-        ErrorCode::stream_refused, ErrorCode::closed, ErrorCode::reset}) {
+        ErrorCode::tls_closed, ErrorCode::tls_reset, ErrorCode::stream_refused, ErrorCode::closed,
+        ErrorCode::reset}) {
     INFO(base::to_string(code));
     CHECK(may_retry(error_of(code, true, false), {false, true, false}));
     CHECK_FALSE(may_retry(error_of(code, true, false), {false, false, false}));  // the body is gone
