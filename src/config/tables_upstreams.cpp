@@ -44,7 +44,8 @@ const Keys<Pool>& keys_of(const Pool*) {
   static const Keys<T> keys{
       key("max_connections", &T::max_connections, "connections to this upstream, a worker", kPositive),
       key("max_idle", &T::max_idle, "of them idle, a worker"),
-      key("max_pending", &T::max_pending, "requests that wait for a connection, a worker; above that: 503"),
+      key("max_pending", &T::max_pending,
+          "requests that wait and have no connection dialed for them, a worker; above that: 503"),
       key("max_streams", &T::max_streams, "requests at once on one h2 connection", kPositive),
       key("max_requests", &T::max_requests, "requests over the life of a connection; 0 = no limit"),
       key("idle_timeout", &T::idle_timeout, "an idle connection is closed", kPositive),

@@ -167,6 +167,14 @@ void Pool::expired(LeaseRequest& request) {
 
 // ---- caps ----
 
+bool Pool::queue_full() const noexcept {
+  const std::uint32_t most = spec_->pool.max_pending;
+  if (waiting_ < most) return false;
+  std::uint32_t expected = 0;
+  for (const auto& e : endpoints_) expected += e->expected();
+  return waiting_ - expected >= most;
+}
+
 bool Pool::make_room() {
   if (connections_ >= spec_->pool.max_connections) {
     Connection* oldest = idle_.front();

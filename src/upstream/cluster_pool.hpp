@@ -52,7 +52,8 @@ class Pool final : public net::Reapable, private net::Wake {
   [[nodiscard]] bool make_room();
   void room_freed();
   void serve_pending(EndpointPool& endpoint);
-  [[nodiscard]] bool queue_full() const noexcept { return waiting_ >= spec_->pool.max_pending; }
+  // Whether as many as may wait do, not counting those that a connection on its way up will take.
+  [[nodiscard]] bool queue_full() const noexcept;
   // To the end of a queue, from another one or none.
   void enqueue(LeaseRequest& request, base::IntrusiveList<LeaseRequest, WaitingTag>& queue);
   // Back from an endpoint that can't serve it, before all that wait here; its deadline stands.

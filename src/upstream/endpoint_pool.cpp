@@ -50,11 +50,14 @@ bool EndpointPool::place(LeaseRequest& request) {
     request.complete(error);
     return true;
   }
-  if (!request.waiting_ && pool_.queue_full()) return false;
   const std::uint8_t lane = lane_of(request.ask_);
   const base::Milliseconds asked = request.ask_.connect_timeout;
   const base::Milliseconds timeout = asked.count() != 0 ? asked : pool_.spec().timeouts.connect;
-  if (!covered(lane, 1) && !dial(lane, timeout)) return false;
+  if (!covered(lane, 1)) {
+    if (!dial(lane, timeout)) return false;
+  } else if (!request.waiting_ && lanes_[lane].count >= room(lane) && pool_.queue_full()) {
+    return false;
+  }
   request.picked(address_);
   wait(request, lane);
   return true;
@@ -134,6 +137,20 @@ bool EndpointPool::covered(std::uint8_t lane, std::uint32_t more) const noexcept
 std::size_t EndpointPool::unsettled() const noexcept {
   return static_cast<std::size_t>(
       std::count_if(connections_.begin(), connections_.end(), [](const auto& c) { return c->unsettled(); }));
+}
+
+std::size_t EndpointPool::room(std::uint8_t lane) const noexcept {
+  const std::size_t connecting = lanes_[lane].connecting;
+  if (offer(lane) == Offer::h1) return connecting;
+  return (connecting + unsettled()) * pool_.spec().pool.max_streams;
+}
+
+std::uint32_t EndpointPool::expected() const noexcept {
+  std::uint32_t sum = 0;
+  for (const std::uint8_t lane : {kPlain, kWebsocket}) {
+    sum += static_cast<std::uint32_t>(std::min<std::size_t>(lanes_[lane].count, room(lane)));
+  }
+  return sum;
 }
 
 bool EndpointPool::refuses_websocket(const Ask& ask) const noexcept {

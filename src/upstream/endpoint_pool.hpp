@@ -36,6 +36,8 @@ class EndpointPool final : public net::Reapable {
   // Exchanges that run here or wait for a connection of it.
   [[nodiscard]] std::uint32_t busy() const noexcept { return leases_ + lanes_[0].count + lanes_[1].count; }
   [[nodiscard]] std::size_t connections() const noexcept { return connections_.size(); }
+  // Of those that wait here, how many a connection on its way up will take.
+  [[nodiscard]] std::uint32_t expected() const noexcept;
   [[nodiscard]] bool ejected() const noexcept { return ejection_.out(); }
   [[nodiscard]] Resumption& resumption() noexcept;
 
@@ -87,6 +89,8 @@ class EndpointPool final : public net::Reapable {
   [[nodiscard]] Offer offer(std::uint8_t lane) const noexcept;
   [[nodiscard]] bool covered(std::uint8_t lane, std::uint32_t more) const noexcept;
   [[nodiscard]] std::size_t unsettled() const noexcept;
+  // How many exchanges of the lane its connections on their way up have room for.
+  [[nodiscard]] std::size_t room(std::uint8_t lane) const noexcept;
   [[nodiscard]] bool refuses_websocket(const Ask& ask) const noexcept;
   [[nodiscard]] bool dial(std::uint8_t lane, base::Milliseconds connect_timeout);
   void wait(LeaseRequest& request, std::uint8_t lane);

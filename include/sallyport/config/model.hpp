@@ -347,7 +347,9 @@ struct UpstreamTimeouts {
 struct Pool {
   std::uint32_t max_connections = 1024;  // open connections of this upstream, a worker
   std::uint32_t max_idle = 128;          // of them idle, a worker; the oldest is closed first
-  std::uint32_t max_pending = 1024;  // exchanges that wait for a connection, a worker; above that 503 at once
+  // Exchanges that wait, a worker; above that 503 at once. Those for which a connection is being dialed
+  // (HTTP/1.1: one each, HTTP/2: max_streams each) are not counted.
+  std::uint32_t max_pending = 1024;
   std::uint32_t max_streams =
       100;                         // exchanges at once on one h2 connection; the peer's SETTINGS may say less
   std::uint32_t max_requests = 0;  // exchanges over the life of a connection; 0 = no limit

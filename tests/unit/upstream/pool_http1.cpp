@@ -131,14 +131,24 @@ TEST_CASE("at the cap exchanges wait in order for connections that come back") {
 
 TEST_CASE("beyond the cap of waiting exchanges the answer comes at once") {
   Fixture f;
-  f.spec->pool.max_connections = 1;
-  f.spec->pool.max_pending = 2;
+  f.spec->pool.max_connections = 2;
+  const std::uint32_t queue = GENERATE(0U, 1U, 2U);
+  f.spec->pool.max_pending = queue;
   std::vector<std::unique_ptr<Exchange>> waiting;
-  for (int i = 0; i < 2; ++i) waiting.push_back(f.ask());
+  // For two of them a connection is dialed: those are in no queue.
+  for (std::uint32_t i = 0; i < 2 + queue; ++i) waiting.push_back(f.ask());
+  CHECK(f.last_error.code == ErrorCode::none);
   auto refused = f.ask();
   CHECK(f.last_error.code == ErrorCode::pool_exhausted);
   CHECK(f.last_error.fault == base::Fault::gateway);
-  CHECK(f.counts.pending == 2);
+  CHECK(f.counts.pending == static_cast<int>(2 + queue));
+  // Up and busy is no different.
+  f.dialer.up(0);
+  f.dialer.up(1);
+  f.last_error = {};
+  auto refused_too = f.ask();
+  CHECK(f.last_error.code == ErrorCode::pool_exhausted);
+  CHECK(f.counts.pending == static_cast<int>(queue));
 }
 
 TEST_CASE("an idle connection that was closed by its peer is not leased") {

@@ -72,6 +72,29 @@ TEST_CASE("another HTTP/2 connection is opened only when the first is full") {
   for (auto& e : all) f.finish(*e);
 }
 
+TEST_CASE("those that one HTTP/2 connection on its way up will take are in no queue; its surplus is") {
+  Http2Fixture f;
+  f.dialer.next_settings_came = false;
+  f.dialer.next_max_streams = f.spec->pool.max_streams = 3;
+  f.spec->pool.max_pending = 1;
+  std::vector<std::unique_ptr<Exchange>> all;
+  for (int i = 0; i < 4; ++i) all.push_back(f.ask());
+  CHECK(f.last_error.code == ErrorCode::none);
+  auto refused = f.ask();
+  CHECK(f.last_error.code == ErrorCode::pool_exhausted);
+  CHECK(f.dialer.dials.size() == 1);
+  FakeSession& session = f.dialer.up(0, http::Version::http2);
+  session.settings_came = true;
+  f.changed(session);
+  CHECK(f.dialer.dials.size() == 2);
+  f.dialer.up(1, http::Version::http2);
+  for (auto& e : all) {
+    f.collect(*e);
+    CHECK(e->lease);
+    f.finish(*e);
+  }
+}
+
 TEST_CASE("at the cap exchanges wait for streams, and for the peer to allow more of them") {
   Http2Fixture f;
   f.spec->pool.max_connections = 1;
