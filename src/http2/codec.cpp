@@ -276,6 +276,11 @@ std::size_t Codec::unsent(StreamId id) const noexcept {
   return s == nullptr ? 0 : s->out.size();
 }
 
+bool Codec::sent_whole(StreamId id) const noexcept {
+  const StreamState* const s = impl_->streams_.find(id);
+  return s == nullptr || s->sent_end;
+}
+
 void Codec::shutdown_notice() {
   if (impl_->side_ == Side::client) nghttp2_submit_shutdown_notice(impl_->session_.get());
 }

@@ -142,8 +142,9 @@ void add_upstreams(const Maker& make, Families& f) {
   f.upstream_retries = make.counter("sallyport_upstream_retries_total",
                                     "Requests tried again, by the error before and the outcome.",
                                     {"upstream", "cause", "result"});
-  f.upstream_pending = make.gauge("sallyport_upstream_pending_requests",
-                                  "Requests that wait for an upstream connection.", {"upstream"});
+  f.upstream_pending =
+      make.gauge("sallyport_upstream_pending_requests",
+                 "Requests that wait for an upstream connection, being dialed or busy.", {"upstream"});
   f.upstream_endpoints =
       make.gauge("sallyport_upstream_endpoints", "Endpoints by state.", {"upstream", "state"});
   f.upstream_ejections = make.counter("sallyport_upstream_ejections_total",

@@ -30,6 +30,7 @@ void Opening::on_read(std::span<char> bytes) {
     if (proxy_.state() == net::ProxyProtocol::State::error) return fail(Failure::bad_header);
     if (proxy_.state() == net::ProxyProtocol::State::more) return;
     if (proxy_.header().has_addresses) {
+      proxied_ = true;
       peer_ = proxy_.header().source;
       local_ = proxy_.header().destination;
     }

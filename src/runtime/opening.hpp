@@ -46,6 +46,7 @@ class Opening final : public net::Reapable,
   [[nodiscard]] std::uint32_t door() const noexcept { return door_; }
   [[nodiscard]] const net::Endpoint& peer() const noexcept { return peer_; }    // as the header says
   [[nodiscard]] const net::Endpoint& local() const noexcept { return local_; }  // likewise
+  [[nodiscard]] bool proxied() const noexcept { return proxied_; }              // a header said so
   [[nodiscard]] bool is_http2() const noexcept { return http2_; }
   [[nodiscard]] std::string_view why() const noexcept { return proxy_.why(); }
   // From within on_opened() only.
@@ -69,6 +70,7 @@ class Opening final : public net::Reapable,
   std::string seen_;  // behind the header, at most one read
   std::uint32_t door_;
   Wanted wanted_;
+  bool proxied_ = false;
   bool http2_ = false;
   bool over_ = false;
   net::MemberTimer<Opening, &Opening::on_deadline> deadline_{*this};

@@ -28,7 +28,7 @@ Worker::Worker(std::uint32_t index, Shared shared)
       shared_(shared),
       shard_(shared.metrics.new_shard()),
       lag_probe_(loop_, shared.metrics, shard_),
-      observer_(shard_, index == 0),
+      observer_(shared.metrics, shard_, index == 0),
       dialer_(loop_),
       pools_(loop_, dialer_, observer_, random_seed()),
       proxy_(loop_, pools_, shard_, shared.access_log.new_ring()),
@@ -58,6 +58,8 @@ void Worker::apply(const proxy::SnapshotPtr& snapshot, const std::vector<Listene
   snapshot_ = snapshot;
   proxy_.use(snapshot);
   pools_.update(snapshot->clusters);
+  // Hosts may be gone; those that are left are found again at their next handshake.
+  host_metrics_.clear();
   std::vector<std::unique_ptr<Door>> old = std::exchange(doors_, {});
   for (std::uint32_t i = 0; i < setups.size(); ++i) {
     const proxy::ListenerEntry& entry = snapshot->listeners[i];
@@ -112,6 +114,7 @@ void Worker::on_accept(Door& door, net::TcpSocket socket, const net::Endpoint& p
   wanted.proxy_header = entry.takes_proxy_header && entry.proxy_senders.contains(peer.address);
   wanted.protocol = entry.config->protocol == config::ListenerProtocol::http;
   if (!wanted.proxy_header && !wanted.protocol) {
+    shared_.metrics.client_ip(shard_, obs::IpSource::peer, obs::IpVerdict::used);
     enter(door, std::move(socket), peer, local, {}, false);
     return;
   }
@@ -137,6 +140,8 @@ void Worker::on_opened(Opening& opening) {
   loop_.reap(std::unique_ptr<net::Reapable>(&opening));
   Door* door = door_of(opening.door());
   if (door == nullptr) return;
+  const auto source = opening.proxied() ? obs::IpSource::proxy_proto : obs::IpSource::peer;
+  shared_.metrics.client_ip(shard_, source, obs::IpVerdict::used);
   enter(*door, opening.release(), opening.peer(), opening.local(), opening.rest(), opening.is_http2());
 }
 

@@ -369,7 +369,8 @@ void Http2Session::cancel_finished() {
   std::erase_if(cancel_when_sent_, [this](http2::StreamId id) {
     Http2Stream* stream = find(id);
     if (stream == nullptr || stream->closed_ || stream->remote_end_) return true;
-    if (codec_.unsent(id) != 0) return false;
+    // Not before its END_STREAM: a request that was given whole must not arrive cut.
+    if (!codec_.sent_whole(id)) return false;
     codec_.reset(id, side_ == http2::Side::client ? kNoError : kCancel);
     pump_soon();
     return true;

@@ -66,7 +66,8 @@ void Http2UpstreamSession::on_settings() {
   loop_.wake(*this);
 }
 
-void Http2UpstreamSession::on_goaway(http2::StreamId, std::uint32_t) {
+void Http2UpstreamSession::on_goaway(http2::StreamId, std::uint32_t code) {
+  owner_.on_h2_goaway(false, code);
   ending_ = true;
   loop_.wake(*this);
 }

@@ -36,6 +36,9 @@ class Http2UpstreamSession final : public UpstreamSession, private Http2Session,
   void on_response(http2::StreamId id, http::ResponseHead&& head, bool end) override;
   void on_settings() override;
   void on_goaway(http2::StreamId last, std::uint32_t code) override;
+  void on_flood(http2::Flood flood) override { owner_.on_h2_flood(flood); }
+  void on_reset(bool sent, std::uint32_t code) override { owner_.on_h2_reset(sent, code); }
+  void on_goaway_sent(std::uint32_t code) override { owner_.on_h2_goaway(true, code); }
 
   // Http2Session
   void on_streams_changed() override;

@@ -156,6 +156,18 @@ void Connection::on_session_closed(session::UpstreamSession&, const base::Error&
   if (leases_ == 0) at_.remove(*this);
 }
 
+void Connection::on_h2_flood(http2::Flood flood) {
+  at_.pool().observer().on_h2_flood(flood);
+}
+
+void Connection::on_h2_reset(bool sent, std::uint32_t code) {
+  at_.pool().observer().on_h2_reset(sent, code);
+}
+
+void Connection::on_h2_goaway(bool sent, std::uint32_t code) {
+  at_.pool().observer().on_h2_goaway(sent, code);
+}
+
 // Looks at what the session can do now, and takes the place that this means.
 void Connection::settle() {
   if (!session_) return;

@@ -60,6 +60,9 @@ class Connection final : public net::Reapable,
   void on_dialed(base::Result<Dialed> result) override;
   void on_session_changed(session::UpstreamSession& session) override;
   void on_session_closed(session::UpstreamSession& session, const base::Error& error) override;
+  void on_h2_flood(http2::Flood flood) override;
+  void on_h2_reset(bool sent, std::uint32_t code) override;
+  void on_h2_goaway(bool sent, std::uint32_t code) override;
   void on_wake() override { settle(); }
   void on_idle_timer() { retire(); }
   void on_age_timer() { retire(); }

@@ -26,6 +26,8 @@ obs::ConnectResult result_of(base::ErrorCode code) {
     case base::ErrorCode::tls_untrusted:
       return obs::ConnectResult::tls_verify;
     case base::ErrorCode::tls_failed:
+    case base::ErrorCode::tls_closed:
+    case base::ErrorCode::tls_reset:
       return obs::ConnectResult::tls_other;
     default:
       return obs::ConnectResult::other;
@@ -74,6 +76,18 @@ void MetricsObserver::on_ejected(const ClusterSpec& spec, std::string_view, Ejec
   if (!spec.metrics) return;
   spec.metrics->ejected(shard_,
                         why == EjectedFor::connect ? obs::EjectionKind::connect : obs::EjectionKind::errors);
+}
+
+void MetricsObserver::on_h2_flood(http2::Flood flood) {
+  metrics_.flood(shard_, static_cast<std::size_t>(flood));
+}
+
+void MetricsObserver::on_h2_reset(bool sent, std::uint32_t code) {
+  metrics_.stream_reset(shard_, obs::Side::upstream, sent ? obs::Dir::tx : obs::Dir::rx, code);
+}
+
+void MetricsObserver::on_h2_goaway(bool sent, std::uint32_t code) {
+  metrics_.goaway(shard_, obs::Side::upstream, sent ? obs::Dir::tx : obs::Dir::rx, code);
 }
 
 }  // namespace sallyport::upstream

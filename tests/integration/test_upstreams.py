@@ -5,7 +5,9 @@ import concurrent.futures
 import json
 import shutil
 import socket
+import struct
 import subprocess
+import threading
 import time
 
 import pytest
@@ -115,6 +117,15 @@ def test_the_cap_on_connections_queues_and_the_cap_on_waiting_refuses(serve, sta
     assert statuses == [200] * 5 + [503] * 4
     assert ask.gateway.wait_access(4, reason="upstream_unavailable", error="pool_exhausted")
     assert own.stats()["connections"] == 2 + 1
+
+
+@pytest.mark.parametrize("protocol", ["h1", "h2"])
+def test_a_request_that_a_connection_is_dialed_for_is_in_no_queue(serve, start_origin, certs, protocol):
+    """A cold start is no overload: without a queue at all a first burst is served."""
+    own = start_origin()
+    ask = serve({"protocol": protocol, "endpoints": [own.endpoint(protocol)], "pool": {"max_pending": 0}})
+    assert streams_at_once(ask.gateway, certs, "/delay/50", 20) == [200] * 20
+    assert ask.value("pending_requests") == 0
 
 
 # ---- stale connections ----
@@ -299,6 +310,32 @@ def test_an_own_ca_a_name_and_a_client_certificate(serve, tls_origin, certs):
     assert (refused.status, b"upstream_" in refused.body) == (502, True)
 
 
+@pytest.mark.parametrize("how, word", [("FIN", b"upstream_tls: tls_closed"), ("RST", b"upstream_tls: tls_reset")])
+def test_an_upstream_that_hangs_up_on_the_client_hello_is_a_tls_failure(serve, certs, how, word):
+    """Not that of a request: who reads it looks at certificates and SNI, not at the application."""
+
+    def hang_up():
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                connection.recv(65536)
+                if how == "RST":
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=hang_up, daemon=True).start()
+        ask = serve({"endpoints": ["127.0.0.1:%d" % listener.getsockname()[1]], "tls": {"verify": False},
+                     "retries": {"count": 1}})  # fmt: skip
+        response = ask()
+        assert (response.status, word in response.body) == (502, True), response.body
+        assert ask.value("connections_total", result="tls_other") == 2  # provably unsent, so tried again
+        assert ask.value("connections_total", result="ok") == 0
+        listener.shutdown(socket.SHUT_RDWR)
+
+
 def test_verification_can_be_turned_off_for_tests(serve, tls_origin, certs):
     ask = serve({"endpoints": [tls_origin(certs.other_ca.leaf("x.test"))], "tls": {"verify": False}})
     assert ask("/bytes/1").status == 200
@@ -347,6 +384,21 @@ def test_a_goaway_ends_a_connection_and_no_request(serve, start_origin, certs):
             assert client.post("/upload", b"x" * 1000).status == 200
         assert len(client.response(running).body) == 20 * 64
     assert own.stats()["connections"] >= 10
+    assert ask.gateway.metrics().value("sallyport_h2_goaway_total", side="upstream", dir="rx", error_code="no_error") >= 10
+
+
+def test_a_client_that_leaves_resets_the_upstream_s_stream_and_only_that(serve, start_origin, certs):
+    own = start_origin()
+    ask = serve({"protocol": "h2", "endpoints": [own.endpoint("h2")]})
+    with tls(ask.gateway.port(), tls_context(certs.ca.pem)) as connection:
+        client = H2Client(connection)
+        left = client.start(path="/delay/20000")
+        assert client.get("/bytes/1").status == 200
+        client.cancel(left)
+        ask.gateway.wait_metric("sallyport_h2_streams_reset_total", 1, side="client", dir="rx", error_code="cancel")
+        ask.gateway.wait_metric("sallyport_h2_streams_reset_total", 1, side="upstream", dir="tx", error_code="cancel")
+        assert client.get("/bytes/1").status == 200
+    assert own.stats()["connections"] == 1 + 1
 
 
 # ---- origins not of ours ----

@@ -130,6 +130,8 @@ class Codec {
 
   // Bytes taken by send_data() and not yet framed.
   [[nodiscard]] std::size_t unsent(StreamId id) const noexcept;
+  // Whether our message is framed to its END_STREAM; also of a stream that is gone.
+  [[nodiscard]] bool sent_whole(StreamId id) const noexcept;
 
   // The drain of RFC 9113 §6.8, towards clients: first shutdown_notice() (GOAWAY with the
   // highest id: open no more), then ping(), and after on_ping_ack or a second goaway(kNoError),

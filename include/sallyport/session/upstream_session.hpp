@@ -13,6 +13,7 @@
 #include "sallyport/base/clock.hpp"
 #include "sallyport/base/error.hpp"
 #include "sallyport/http/stream.hpp"
+#include "sallyport/http2/budgets.hpp"
 #include "sallyport/net/byte_stream.hpp"
 #include "sallyport/net/loop.hpp"
 
@@ -37,6 +38,10 @@ class UpstreamSession : public net::Reapable {
     virtual void on_session_changed(UpstreamSession& session) = 0;
     // Dead; every open stream's receiver has been told. The owner reaps it.
     virtual void on_session_closed(UpstreamSession& session, const base::Error& error) = 0;
+    // HTTP/2 frames and abuse budgets, for counters; from within the session, so only count.
+    virtual void on_h2_flood(http2::Flood flood) = 0;
+    virtual void on_h2_reset(bool sent, std::uint32_t code) = 0;
+    virtual void on_h2_goaway(bool sent, std::uint32_t code) = 0;
 
    protected:
     ~Owner() = default;

@@ -9,11 +9,13 @@
 #include "sallyport/base/clock.hpp"
 #include "sallyport/base/error.hpp"
 #include "sallyport/http/head.hpp"
+#include "sallyport/http2/budgets.hpp"
 #include "sallyport/upstream/cluster.hpp"
 
 namespace sallyport::obs {
+class Metrics;
 class Shard;
-}
+}  // namespace sallyport::obs
 
 namespace sallyport::upstream {
 
@@ -32,6 +34,10 @@ class Observer {
   // Endpoint addresses in service and out of it: what changed.
   virtual void on_endpoints(const ClusterSpec&, int /*healthy*/, int /*ejected*/) {}
   virtual void on_ejected(const ClusterSpec&, std::string_view /*endpoint*/, EjectedFor, base::Duration) {}
+  // RST_STREAM and GOAWAY, either way, and budgets that ran out.
+  virtual void on_h2_flood(http2::Flood) {}
+  virtual void on_h2_reset(bool /*sent*/, std::uint32_t /*code*/) {}
+  virtual void on_h2_goaway(bool /*sent*/, std::uint32_t /*code*/) {}
 
  protected:
   ~Observer() = default;
@@ -41,8 +47,8 @@ class Observer {
 class MetricsObserver final : public Observer {
  public:
   // A gauge is the sum over all workers, and all have the same endpoints: one of them tells.
-  MetricsObserver(obs::Shard& shard, bool tells_endpoints) noexcept
-      : shard_(shard), tells_endpoints_(tells_endpoints) {}
+  MetricsObserver(const obs::Metrics& metrics, obs::Shard& shard, bool tells_endpoints) noexcept
+      : metrics_(metrics), shard_(shard), tells_endpoints_(tells_endpoints) {}
   void on_connected(const ClusterSpec& spec, http::Version version, base::ErrorCode code,
                     base::Duration connect, base::Duration tls) override;
   void on_connections(const ClusterSpec& spec, http::Version version, ConnectionState state,
@@ -51,8 +57,12 @@ class MetricsObserver final : public Observer {
   void on_endpoints(const ClusterSpec& spec, int healthy, int ejected) override;
   void on_ejected(const ClusterSpec& spec, std::string_view endpoint, EjectedFor why,
                   base::Duration time) override;
+  void on_h2_flood(http2::Flood flood) override;
+  void on_h2_reset(bool sent, std::uint32_t code) override;
+  void on_h2_goaway(bool sent, std::uint32_t code) override;
 
  private:
+  const obs::Metrics& metrics_;
   obs::Shard& shard_;
   bool tells_endpoints_;
 };

@@ -237,8 +237,12 @@ struct Pair final : RequestHandler, ClientSession::Owner, UpstreamSession::Owner
     parked_.push_back(std::move(server));
   }
   void on_h2_flood(ClientSession&, http2::Flood kind) override { flood = kind; }
-  void on_h2_reset(bool, std::uint32_t code) override { resets.push_back(code); }
-  void on_h2_goaway(bool, std::uint32_t) override { ++goaways; }
+  void on_h2_flood(http2::Flood kind) override { flood = kind; }
+  // Of both sides.
+  void on_h2_reset(bool sent, std::uint32_t code) override {
+    if (sent) resets.push_back(code);
+  }
+  void on_h2_goaway(bool sent, std::uint32_t) override { goaways += sent ? 1 : 0; }
   void on_session_changed(UpstreamSession&) override { ++changes; }
   void on_session_closed(UpstreamSession&, const base::Error& error) override {
     client_closed = error;

@@ -1,4 +1,6 @@
 // What http::Stream promises, for HTTP/1.1 and HTTP/2, on both sides at once.
+#include "sallyport/http2/codec.hpp"
+
 #include "catch.hpp"
 #include "pair.hpp"
 
@@ -257,4 +259,27 @@ TEST_CASE("a drain lets what runs end, then closes") {
   pair.wait(base::Milliseconds(6'000));
   REQUIRE(pair.server_closed);
   CHECK(*pair.server_closed == ClosedBy::drain);
+}
+
+TEST_CASE("a request that was given whole reaches its end before it is cancelled") {
+  std::deque<Log> logs;
+  Pair pair(http::Version::http2);
+  // Ten uploads fill the first batch of frames, so that the end of the last request waits for the second.
+  const std::string piece(16 * 1024, 'x');
+  std::vector<http::Stream*> streams;
+  pair.run([&] { pair.open(logs.emplace_back()).send_request(request("GET", "/settings"), true); });
+  pair.run([&] {
+    for (int i = 0; i < 11; ++i) {
+      streams.push_back(&pair.open(logs.emplace_back()));
+      streams.back()->send_request(request("POST", "/", kUnknown), false);
+    }
+  });
+  pair.run([&] {
+    for (int i = 0; i < 10; ++i) streams[static_cast<std::size_t>(i)]->send_data(bytes(piece), false);
+    streams.back()->send_data({}, true);
+    streams.back()->detach();
+  });
+  REQUIRE(pair.arrived.size() == 12);
+  CHECK(pair.arrived.back().log.ended);
+  CHECK(pair.resets == std::vector<std::uint32_t>{http2::code::kCancel});
 }
