@@ -10,6 +10,7 @@ namespace sallyport::config {
 // tables_clients.cpp
 SALLYPORT_CONFIG_TABLE(ClientTimeouts);
 SALLYPORT_CONFIG_TABLE(Budget);
+SALLYPORT_CONFIG_TABLE(Abuse);
 SALLYPORT_CONFIG_TABLE(H2Limits);
 SALLYPORT_CONFIG_TABLE(ClientLimits);
 SALLYPORT_CONFIG_TABLE(TcpKeepalive);

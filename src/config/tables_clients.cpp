@@ -31,6 +31,15 @@ const Keys<Budget>& keys_of(const Budget*) {
   return keys;
 }
 
+const Keys<Abuse>& keys_of(const Abuse*) {
+  static const Keys<Abuse> keys{
+      key("offences", &Abuse::offences, "connections closed for an attack; 0 = never refused"),
+      key("window", &Abuse::window, "within so long", kPositive),
+      key("refused", &Abuse::refused, "then the address is refused for so long", kPositive),
+  };
+  return keys;
+}
+
 const Keys<H2Limits>& keys_of(const H2Limits*) {
   using T = H2Limits;
   static const Keys<T> keys{
@@ -63,6 +72,11 @@ const Keys<ClientLimits>& keys_of(const ClientLimits*) {
       key("requests_per_connection", &T::requests_per_connection,
           "then the connection is closed; 0 = no limit"),
       key("connection_age", &T::connection_age, "then the connection is closed gently; 0 = no limit"),
+      key("connections_per_address", &T::connections_per_address,
+          "of one client over all listeners; 0 = no limit"),
+      key("handshakes_per_address", &T::handshakes_per_address,
+          "TLS handshakes in progress of one client; 0 = no limit"),
+      key("abuse", &T::abuse, "an address whose connections are closed for attacks is refused for a while"),
       key("h2", &T::h2, "HTTP/2 alone"),
   };
   return keys;

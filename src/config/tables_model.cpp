@@ -133,6 +133,13 @@ const Keys<Model>& keys_of(const Model*) {
   static const Keys<ProcessLimits> process_limits{
       key("connections", &ProcessLimits::connections, "client connections over all listeners", kPositive),
       key("handshakes", &ProcessLimits::handshakes, "TLS handshakes in progress", kPositive),
+      key("connections_per_worker", &ProcessLimits::connections_per_worker,
+          "client connections of one worker; 0 = limits.connections alone"),
+      key("ipv6_prefix", &ProcessLimits::ipv6_prefix, "bits of an IPv6 address that are one client",
+          Range{1, 128}),
+      text_key("exempt_addresses", &ProcessLimits::exempt_addresses,
+               "address ranges that stand for many clients: nothing that is counted by address applies",
+               &parse_cidr),
   };
   static const Keys<T> keys{
       required(Key<T>{"version", "of this vocabulary: 1", &read_version,

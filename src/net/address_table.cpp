@@ -59,7 +59,7 @@ void AddressTable::Seat::end_handshake() noexcept {
   table_->table_.at(slot_, [](Client& client) { --client.handshakes; });
 }
 
-bool AddressTable::Seat::offend(const AddressLimits& limits, base::Instant now) {
+bool AddressTable::Seat::offend(const AddressLimits& limits, base::Instant now) const {
   if (table_ == nullptr || limits.offences == 0) return false;
   bool refused = false;
   table_->table_.at(slot_, [&](Client& client) {

@@ -89,6 +89,9 @@ void add_listeners(const Maker& make, Families& f) {
       make.gauge("sallyport_listener_connections", "Open client connections.", {"listener", "peer"});
   f.listener_rejected = make.counter("sallyport_listener_rejected_total",
                                      "Connections closed at once, by reason.", {"listener", "reason"});
+  f.addresses_untracked =
+      make.counter("sallyport_addresses_untracked_total",
+                   "Connections not counted by address, since the table of addresses was full.", {});
   f.connection_closed =
       make.counter("sallyport_connection_closed_total",
                    "Client connections ended, by who or what ended them.", {"listener", "proto", "by"});

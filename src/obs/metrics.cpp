@@ -18,7 +18,8 @@ constexpr std::array kNoYes = {"false"sv, "true"sv};
 constexpr std::array kCertResults = {"ok"sv,      "absent"sv,  "untrusted"sv,
                                      "expired"sv, "revoked"sv, "pin_mismatch"sv};
 constexpr std::array kPeers = {"cloudflare"sv, "trusted"sv, "other"sv};
-constexpr std::array kRejects = {"not_allowed"sv, "limit"sv, "memory"sv, "draining"sv, "proxy_proto"sv};
+constexpr std::array kRejects = {"not_allowed"sv, "limit"sv,         "memory"sv, "draining"sv,
+                                 "proxy_proto"sv, "address_limit"sv, "abuse"sv};
 constexpr std::array kClosers = {"peer"sv, "idle"sv, "max_age"sv, "error"sv, "drain"sv, "abuse"sv};
 constexpr std::array kConnects = {"ok"sv,  "refused"sv,    "timeout"sv,   "unreachable"sv,
                                   "dns"sv, "tls_verify"sv, "tls_other"sv, "other"sv};
@@ -453,6 +454,9 @@ void Metrics::memory_pool(std::string_view pool, std::function<double()> bytes) 
   registry_.pull(families_->memory, {pool}, std::move(bytes));
 }
 
+void Metrics::addresses_untracked(std::function<double()> count) {
+  registry_.pull(families_->addresses_untracked, {}, std::move(count));
+}
 void Metrics::access_log_dropped(std::string_view reason, std::function<double()> count) {
   registry_.pull(families_->access_log_dropped, {reason}, std::move(count));
 }

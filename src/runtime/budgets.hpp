@@ -1,9 +1,11 @@
-// What the whole process may hold, counted over all workers: the few relaxed atomics that are
-// touched once per connection and once per handshake, never per request.
+// What the whole process may hold, counted over all workers: the few relaxed atomics, and the
+// table of addresses, that are touched once per connection and handshake, never per request.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
+
+#include "sallyport/net/address_table.hpp"
 
 namespace sallyport::runtime {
 
@@ -28,6 +30,7 @@ class Budget {
 struct Budgets {
   Budget connections;
   Budget handshakes;
+  net::AddressTable addresses;
 };
 
 }  // namespace sallyport::runtime

@@ -24,6 +24,18 @@ struct Builder::Work {
     problems.push_back({Problem::Severity::error, origin, std::move(text)});
     failed = true;
   }
+  net::CidrSet blocks(const std::vector<std::string>& texts, const Origin& origin) {
+    std::vector<net::Cidr> blocks;
+    for (const std::string& text : texts) {
+      const auto block = net::Cidr::parse(text);
+      if (block.has_error()) {
+        error(origin, block.error());
+      } else {
+        blocks.push_back(*block);
+      }
+    }
+    return net::CidrSet(blocks);
+  }
   // `locate` turns a note's `where` into the place in the file.
   template <class Locate>
   void take(const tls::Notes& notes, const Locate& locate) {
@@ -148,6 +160,11 @@ session::ClientLimits client_limits(const config::Listener& listener) {
   to.write_stall = listener.timeouts.send;
   to.idle = listener.timeouts.idle;
   return to;
+}
+
+net::AddressLimits address_limits(const config::ClientLimits& from) {
+  return {from.connections_per_address, from.handshakes_per_address, from.abuse.offences, from.abuse.window,
+          from.abuse.refused};
 }
 
 }  // namespace
@@ -306,23 +323,16 @@ void Builder::build_routes(Work& work) {
 
 void Builder::build_listeners(Work& work) {
   proxy::Snapshot& snapshot = work.snapshot;
+  snapshot.exempt_addresses = work.blocks(snapshot.model.process_limits.exempt_addresses, {});
   for (const config::Listener& from : snapshot.model.listeners) {
     proxy::ListenerEntry entry;
     entry.config = &from;
     entry.limits = client_limits(from);
+    entry.address_limits = address_limits(from.limits);
     entry.metrics = metrics_.listener(from.name);
     if (from.proxy_protocol) {
-      std::vector<net::Cidr> blocks;
-      for (const std::string& text : from.proxy_protocol->from) {
-        const auto block = net::Cidr::parse(text);
-        if (block.has_error()) {
-          work.error(from.proxy_protocol->origin, block.error());
-        } else {
-          blocks.push_back(*block);
-        }
-      }
       entry.takes_proxy_header = true;
-      entry.proxy_senders = net::CidrSet(blocks);
+      entry.proxy_senders = work.blocks(from.proxy_protocol->from, from.proxy_protocol->origin);
     }
     snapshot.listeners.push_back(std::move(entry));
   }

@@ -8,12 +8,13 @@
 namespace sallyport::runtime {
 
 Opening::Opening(net::Loop& loop, net::TcpSocket socket, std::uint32_t door, const net::Endpoint& peer,
-                 const net::Endpoint& local, Wanted wanted, Owner& owner)
+                 const net::Endpoint& local, net::AddressTable::Seat seat, Wanted wanted, Owner& owner)
     : loop_(loop),
       io_(loop, std::move(socket), base::Fault::client),
       owner_(owner),
       peer_(peer),
       local_(local),
+      seat_(std::move(seat)),
       door_(door),
       wanted_(wanted) {}
 

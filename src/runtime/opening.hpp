@@ -7,8 +7,10 @@
 #pragma once
 
 #include <string>
+#include <utility>
 
 #include "sallyport/base/intrusive_list.hpp"
+#include "sallyport/net/address_table.hpp"
 #include "sallyport/net/proxy_protocol.hpp"
 #include "sallyport/net/socket_io.hpp"
 #include "sallyport/net/timer_wheel.hpp"
@@ -39,7 +41,7 @@ class Opening final : public net::Reapable,
   };
 
   Opening(net::Loop& loop, net::TcpSocket socket, std::uint32_t door, const net::Endpoint& peer,
-          const net::Endpoint& local, Wanted wanted, Owner& owner);
+          const net::Endpoint& local, net::AddressTable::Seat seat, Wanted wanted, Owner& owner);
 
   void begin(base::Milliseconds deadline);
 
@@ -51,6 +53,7 @@ class Opening final : public net::Reapable,
   [[nodiscard]] std::string_view why() const noexcept { return proxy_.why(); }
   // From within on_opened() only.
   [[nodiscard]] net::TcpSocket release() noexcept { return io_.release(); }
+  [[nodiscard]] net::AddressTable::Seat take_seat() noexcept { return std::move(seat_); }
   [[nodiscard]] std::span<const char> rest() const noexcept { return {seen_.data(), seen_.size()}; }
 
  private:
@@ -67,6 +70,7 @@ class Opening final : public net::Reapable,
   net::ProxyProtocol proxy_;
   net::Endpoint peer_;
   net::Endpoint local_;
+  net::AddressTable::Seat seat_;
   std::string seen_;  // behind the header, at most one read
   std::uint32_t door_;
   Wanted wanted_;

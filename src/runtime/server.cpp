@@ -152,6 +152,7 @@ void Server::State::start() {
   for (const int number : {SIGHUP, SIGTERM, SIGINT, SIGUSR1}) signals_.add(number);
   metrics_.build({options_.version, options_.commit, tls::library_version(), http2::library_version()});
   metrics_.generations_alive([this] { return static_cast<double>(builder_.alive()); });
+  metrics_.addresses_untracked([this] { return static_cast<double>(budgets_.addresses.untracked()); });
   metrics_.access_log_dropped("full", [this] { return static_cast<double>(access_log_.dropped_full()); });
   metrics_.access_log_dropped("failed", [this] { return static_cast<double>(access_log_.dropped_failed()); });
 
@@ -233,6 +234,7 @@ void Server::State::adopt(const proxy::SnapshotPtr& snapshot, Binding binding) {
   const config::Model& model = snapshot->model;
   budgets_.connections.limit(model.process_limits.connections);
   budgets_.handshakes.limit(model.process_limits.handshakes);
+  budgets_.addresses.ipv6_prefix(model.process_limits.ipv6_prefix);
   for (const config::Listener& listener : model.listeners) {
     listener_budgets_[listener.name]->limit(listener.max_connections);
   }

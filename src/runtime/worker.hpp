@@ -15,6 +15,7 @@
 
 #include <boost/asio/post.hpp>
 
+#include "sallyport/net/address_table.hpp"
 #include "sallyport/net/listener.hpp"
 #include "sallyport/net/loop.hpp"
 #include "sallyport/obs/access_log.hpp"
@@ -94,10 +95,13 @@ class Worker final : private Opening::Owner,
   void on_accept(Door& door, net::TcpSocket socket, const net::Endpoint& peer, const net::Endpoint& local);
   void on_accept_error(Door& door, const base::Error& error);
   void on_door_drained();
+  [[nodiscard]] bool seat(Door& door, const net::Endpoint& client, net::AddressTable::Seat& seat);
+  [[nodiscard]] bool take_budgets(Door& door);
   void enter(Door& door, net::TcpSocket socket, const net::Endpoint& peer, const net::Endpoint& local,
-             std::span<const char> early, bool http2);
+             net::AddressTable::Seat seat, std::span<const char> early, bool http2);
   void admit(Door& door, std::unique_ptr<net::ByteStream> stream, session::ConnectionInfo info,
              http::Version version);
+  void note_abuse(const Door& door, const session::ConnectionInfo& info);
   void leave(Door& door, obs::Proto proto, obs::ClosedBy by);
   void forget_empty_doors();
   [[nodiscard]] Door* door_of(std::uint32_t id) noexcept;
@@ -113,7 +117,7 @@ class Worker final : private Opening::Owner,
   void on_handshake_failed(tls::ServerStream& stream, const tls::HandshakeFailure& failure) override;
   void on_handshake_over(tls::ServerStream& stream) override;
   void begin_handshake(Door& door, net::TcpSocket socket, const net::Endpoint& peer,
-                       const net::Endpoint& local, std::span<const char> early);
+                       const net::Endpoint& local, net::AddressTable::Seat seat, std::span<const char> early);
   Door* end_handshake(tls::ServerStream& stream);
   void count_handshake(Door& door, const tls::Handshake& facts);
   void log_failure(const Door& door, tls::ServerStream& stream, const tls::HandshakeFailure& failure);
@@ -140,10 +144,16 @@ class Worker final : private Opening::Owner,
   base::IntrusiveList<Opening, OpeningTag> openings_;
   base::IntrusiveList<tls::ServerStream, tls::HandshakeTag> handshakes_;
   base::IntrusiveList<session::ClientSession, session::SessionTag> sessions_;
-  std::unordered_map<const tls::ServerStream*, std::uint32_t> handshake_doors_;
+  struct Handshaking {
+    std::uint32_t door;
+    net::AddressTable::Seat seat;
+  };
+  std::unordered_map<const tls::ServerStream*, Handshaking> handshaking_;
   std::unordered_map<std::string, std::shared_ptr<const obs::HostMetrics>> host_metrics_;
   std::vector<obs::RateLimit> failure_limits_;  // by handshake reason
   obs::RateLimit accept_errors_{5, base::Seconds(1)};
+  obs::RateLimit refused_addresses_{5, base::Seconds(1)};
+  std::uint32_t connections_ = 0;
   std::function<void()> drained_;
   std::uint32_t next_door_ = 0;
   bool draining_ = false;

@@ -70,7 +70,14 @@ std::optional<obs::CertResult> result_of(tls::HandshakeReason reason) {
 }  // namespace
 
 void Worker::begin_handshake(Door& door, net::TcpSocket socket, const net::Endpoint& peer,
-                             const net::Endpoint& local, std::span<const char> early) {
+                             const net::Endpoint& local, net::AddressTable::Seat place,
+                             std::span<const char> early) {
+  const std::uint32_t most = snapshot_->listeners[door.snapshot_index(*snapshot_)].address_limits.handshakes;
+  if (!place.begin_handshake(most)) {
+    door.metrics->rejected(shard_, obs::RejectReason::address_limit);
+    leave(door, obs::Proto::none, obs::ClosedBy::error);
+    return;
+  }
   if (!shared_.budgets.handshakes.take()) {
     door.metrics->rejected(shard_, obs::RejectReason::limit);
     leave(door, obs::Proto::none, obs::ClosedBy::error);
@@ -83,16 +90,17 @@ void Worker::begin_handshake(Door& door, net::TcpSocket socket, const net::Endpo
   tls::HandshakeHandler& handler = *this;
   auto stream = std::make_unique<tls::ServerStream>(loop_, std::move(socket), peer, local, options, handler);
   handshakes_.push_back(stream.get());
-  handshake_doors_.emplace(stream.get(), door.id);
+  handshaking_.emplace(stream.get(), Handshaking{door.id, std::move(place)});
   stream.release()->begin(early);
 }
 
 // The end of what begin_handshake() began. The door, if it is still known.
 Worker::Door* Worker::end_handshake(tls::ServerStream& stream) {
   shared_.budgets.handshakes.give_back();
-  const auto at = handshake_doors_.find(&stream);
-  if (at == handshake_doors_.end()) return nullptr;
-  Door* door = door_of(at->second);
+  const auto at = handshaking_.find(&stream);
+  if (at == handshaking_.end()) return nullptr;
+  at->second.seat.end_handshake();
+  Door* door = door_of(at->second.door);
   if (door != nullptr) door->metrics->handshake_ended(shard_);
   return door;
 }
@@ -104,7 +112,11 @@ std::shared_ptr<const tls::ContextStore> Worker::context_store() {
 void Worker::on_handshake(tls::ServerStream& stream, const tls::Handshake& facts) {
   static_cast<base::ListHook<tls::HandshakeTag>&>(stream).unlink();
   Door* door = end_handshake(stream);
-  handshake_doors_.erase(&stream);
+  net::AddressTable::Seat place;
+  if (const auto at = handshaking_.find(&stream); at != handshaking_.end()) {
+    place = std::move(at->second.seat);
+    handshaking_.erase(at);
+  }
   std::unique_ptr<net::ByteStream> connection(&stream);
   if (door == nullptr) return;
   count_handshake(*door, facts);
@@ -119,6 +131,7 @@ void Worker::on_handshake(tls::ServerStream& stream, const tls::Handshake& facts
   info.tls_version = tls::to_string(facts.version);
   info.cipher = facts.cipher;
   info.resumed = facts.resumed;
+  info.seat = std::move(place);
   const bool h2 = facts.protocol == tls::Protocol::h2;
   admit(*door, std::move(connection), std::move(info), h2 ? http::Version::http2 : http::Version::http11);
 }
@@ -178,10 +191,10 @@ void Worker::log_failure(const Door& door, tls::ServerStream& stream, const tls:
 
 void Worker::on_handshake_over(tls::ServerStream& stream) {
   static_cast<base::ListHook<tls::HandshakeTag>&>(stream).unlink();
-  const auto at = handshake_doors_.find(&stream);
-  if (at != handshake_doors_.end()) {
-    if (Door* door = door_of(at->second)) leave(*door, obs::Proto::none, obs::ClosedBy::error);
-    handshake_doors_.erase(at);
+  const auto at = handshaking_.find(&stream);
+  if (at != handshaking_.end()) {
+    if (Door* door = door_of(at->second.door)) leave(*door, obs::Proto::none, obs::ClosedBy::error);
+    handshaking_.erase(at);
   }
   loop_.reap(std::unique_ptr<net::Reapable>(&stream));
   check_drained();

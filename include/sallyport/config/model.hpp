@@ -75,6 +75,15 @@ struct Budget {
   bool operator==(const Budget&) const = default;
 };
 
+// An address whose connections are closed for attacks, such as floods of HTTP/2 frames, is refused
+// for a while, so that the budgets hold for a client and not only for each of its connections.
+struct Abuse {
+  std::uint32_t offences = 10;  // connections closed so within `window`; 0 = never refused
+  Milliseconds window = 60s;
+  Milliseconds refused = 60s;  // short: behind one address may be many people
+  bool operator==(const Abuse&) const = default;
+};
+
 struct H2Limits {
   std::uint32_t streams = 100;            // SETTINGS_MAX_CONCURRENT_STREAMS; RFC 9113 §6.5.2 recommends 100
   std::size_t stream_window = 64 * kKiB;  // bytes a stream may send ahead; also the bound of its buffer
@@ -99,6 +108,11 @@ struct ClientLimits {
   std::uint32_t requests_per_connection =
       10'000;                        // 0 = no limit; spreads long-lived clients after a scale-out
   Milliseconds connection_age = 1h;  // 0 = no limit; the same, by time
+  // Of one client address over all listeners; 0 = no limit. A fiftieth of limits.connections, and
+  // yet enough for a large office or a carrier's NAT.
+  std::uint32_t connections_per_address = 1'000;
+  std::uint32_t handshakes_per_address = 200;  // a twentieth of limits.handshakes
+  Abuse abuse;
   H2Limits h2;
   bool operator==(const ClientLimits&) const = default;
 };
@@ -109,6 +123,12 @@ struct ProcessLimits {
       50'000;  // client connections over all listeners: about 1.5 GiB when all are idle h2
   std::uint32_t handshakes =
       4'000;  // TLS handshakes in progress: about 50 KiB each, and the CPU they will want
+  std::uint32_t connections_per_worker = 0;  // 0 = limits.connections alone
+  std::uint32_t ipv6_prefix =
+      64;  // bits that are one client: a single host is given a /64 and may use it all
+  // CIDRs to which nothing that is counted by address applies: whoever stands for many clients. A
+  // proxy or tunnel on this machine does.
+  std::vector<std::string> exempt_addresses{"127.0.0.0/8", "::1"};
   bool operator==(const ProcessLimits&) const = default;
 };
 

@@ -61,7 +61,7 @@ class AddressTable {
     [[nodiscard]] bool begin_handshake(std::uint32_t most);
     void end_handshake() noexcept;
     // The connection was closed for an attack. True: from now on its address is refused for a while.
-    bool offend(const AddressLimits& limits, base::Instant now);
+    bool offend(const AddressLimits& limits, base::Instant now) const;
 
    private:
     friend class AddressTable;

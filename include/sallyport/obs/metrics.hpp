@@ -31,7 +31,15 @@ enum class TlsVersion : std::uint8_t { tls12, tls13, other };
 enum class Alpn : std::uint8_t { none, http11, h2 };
 enum class CertResult : std::uint8_t { ok, absent, untrusted, expired, revoked, pin_mismatch };
 enum class PeerKind : std::uint8_t { cloudflare, trusted, other };
-enum class RejectReason : std::uint8_t { not_allowed, limit, memory, draining, proxy_proto };
+enum class RejectReason : std::uint8_t {
+  not_allowed,
+  limit,
+  memory,
+  draining,
+  proxy_proto,
+  address_limit,
+  abuse
+};
 enum class ClosedBy : std::uint8_t { peer, idle, max_age, error, drain, abuse };
 enum class ConnectResult : std::uint8_t {
   ok,
@@ -200,7 +208,7 @@ class ListenerMetrics {
  private:
   std::array<CounterId, 3> connections_total_;  // by PeerKind
   std::array<GaugeId, 3> connections_;
-  std::array<CounterId, 5> rejected_;  // by RejectReason
+  std::array<CounterId, 7> rejected_;  // by RejectReason
   LazyCounters closed_;
   GaugeId in_progress_;
   std::array<HistogramId, 2> duration_;  // full, resumed
@@ -311,6 +319,7 @@ class Metrics {
   // Read at each scrape, on the scraping thread; must be thread-safe and live as long as this.
   void generations_alive(std::function<double()> read);
   void memory_pool(std::string_view pool, std::function<double()> bytes);
+  void addresses_untracked(std::function<double()> count);
   void access_log_dropped(std::string_view reason, std::function<double()> count);
 
  private:

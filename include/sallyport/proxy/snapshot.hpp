@@ -17,6 +17,7 @@
 
 #include "sallyport/config/model.hpp"
 #include "sallyport/filter/chain.hpp"
+#include "sallyport/net/address_table.hpp"
 #include "sallyport/net/cidr.hpp"
 #include "sallyport/obs/metrics.hpp"
 #include "sallyport/route/table.hpp"
@@ -41,6 +42,7 @@ struct RouteEntry {
 struct ListenerEntry {
   const config::Listener* config = nullptr;  // in Snapshot::model
   session::ClientLimits limits;
+  net::AddressLimits address_limits;
   net::CidrSet proxy_senders;
   bool takes_proxy_header = false;
   std::shared_ptr<const obs::ListenerMetrics> metrics;
@@ -70,6 +72,7 @@ struct Snapshot {
   std::vector<RouteEntry> route_entries;  // by route::Match::route
   RouteEntry unrouted;
   std::vector<ListenerEntry> listeners;  // by config::Model::listeners
+  net::CidrSet exempt_addresses;         // of what is counted by address
 };
 
 using SnapshotPtr = boost::shared_ptr<const Snapshot>;

@@ -15,12 +15,14 @@
 #include "sallyport/base/intrusive_list.hpp"
 #include "sallyport/http/stream.hpp"
 #include "sallyport/http2/budgets.hpp"
+#include "sallyport/net/address_table.hpp"
 #include "sallyport/net/byte_stream.hpp"
 #include "sallyport/net/loop.hpp"
 
 namespace sallyport::session {
 
-// What is kept of a connection: values only, so that a reload can match it again by name.
+// What is kept of a connection: values only, so that a reload can match it again by name, and its
+// place among the connections of its address.
 struct ConnectionInfo {
   std::uint64_t id = 0;  // unique in the process; stands in every log line of the connection
   net::Endpoint peer;    // the client: from the PROXY protocol header if one was accepted
@@ -37,6 +39,7 @@ struct ConnectionInfo {
   std::string_view tls_version;    // "TLSv1.3"; static text
   std::string_view cipher;         // static text
   bool resumed = false;
+  net::AddressTable::Seat seat;
 };
 
 struct ClientLimits {
