@@ -50,19 +50,18 @@ bool is_host_name(std::string_view text) {
   return true;
 }
 
-// RFC 9112 §6.1: a coding that we do not know is another matter than one that hides the end.
-base::ErrorCode verdict_on_coding(std::string_view value) {
-  std::string_view last;
-  bool plain = true;
-  bool early_chunked = false;
-  each_item(value, [&](std::string_view item) {
-    plain = plain && is_token(item);
-    early_chunked = early_chunked || equals_ignoring_case(last, "chunked");
-    last = item;
-    return true;
-  });
-  return plain && !early_chunked && equals_ignoring_case(last, "chunked") ? base::ErrorCode::unsupported
-                                                                          : base::ErrorCode::malformed;
+// RFC 9112 §6.1: a coding that we do not know is another matter than one that hides the end. An
+// empty element, a parameter or a quote is how the last one is hidden.
+base::ErrorCode verdict_on_coding(std::string_view list) {
+  for (std::size_t comma = 0; comma != std::string_view::npos;) {
+    comma = list.find(',');
+    const std::string_view coding = trim(list.substr(0, comma));
+    const bool last = comma == std::string_view::npos;
+    if (!is_token(coding) || equals_ignoring_case(coding, "chunked") != last)
+      return base::ErrorCode::malformed;
+    if (!last) list.remove_prefix(comma + 1);
+  }
+  return base::ErrorCode::unsupported;
 }
 
 }  // namespace

@@ -109,12 +109,22 @@ class Arena:
     def turn(self):
         """Returns once the gateway (of one worker) has had a turn of its loop, so that what was
         sent before has been read: an exchange over a connection of its own."""
-        self._pacer.sendall(PACE)
-        head = b""
-        while not head.endswith(b"\r\n\r\ncalm"):
-            more = self._pacer.recv(65536)
-            assert more, "the gateway closed the pacing connection"
-            head += more
+        answer = self._paced()
+        if not answer:  # it closes a connection after so many requests
+            self._pacer.close()
+            self._pacer = self.connect()
+            answer = self._paced()
+        assert answer.endswith(b"\r\n\r\ncalm"), answer
+
+    def _paced(self) -> bytes:
+        try:
+            self._pacer.sendall(PACE)
+            answer = b""
+            while not answer.endswith(b"\r\n\r\ncalm") and (more := self._pacer.recv(65536)):
+                answer += more
+            return answer
+        except (BrokenPipeError, ConnectionResetError):
+            return b""
 
     def ask(self, data: bytes, cuts=(), answers: int | None = None, bodiless: bool = False) -> Asked:
         """Sends bytes over a connection of their own, in pieces cut at these offsets (or EVERY),
@@ -127,9 +137,12 @@ class Arena:
             for number, piece in enumerate(pieces):
                 if number:
                     self.turn()
-                    if select.select([connection], [], [], 0)[0]:
-                        break  # refused already
                 try:
+                    while not closed and select.select([connection], [], [], 0)[0]:
+                        more = connection.recv(65536)
+                        closed, received = not more, received + more
+                    if closed:
+                        break
                     connection.sendall(piece)
                 except (BrokenPipeError, ConnectionResetError):
                     break
