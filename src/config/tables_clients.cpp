@@ -7,6 +7,7 @@ namespace {
 constexpr std::uint64_t kMaxWindow = 0x7fff'ffff;  // RFC 9113 §6.9.1
 constexpr std::uint64_t kMinWindow = 65'535;  // the protocol's initial window; SETTINGS cannot shrink the
                                               // connection's
+constexpr Range kRate{0, 1 * kMiB};
 constexpr Range kWindow{kMinWindow, kMaxWindow};
 
 }  // namespace
@@ -36,6 +37,15 @@ const Keys<Abuse>& keys_of(const Abuse*) {
       key("offences", &Abuse::offences, "connections closed for an attack; 0 = never refused"),
       key("window", &Abuse::window, "within so long", kPositive),
       key("refused", &Abuse::refused, "then the address is refused for so long", kPositive),
+  };
+  return keys;
+}
+
+const Keys<MinRate>& keys_of(const MinRate*) {
+  static const Keys<MinRate> keys{
+      key("request_body", &MinRate::request_body,
+          "bytes a second, over timeouts.request_body; 0 = any will do", kRate),
+      key("response", &MinRate::response, "bytes a second, over timeouts.send; 0 = any will do", kRate),
   };
   return keys;
 }
@@ -77,6 +87,7 @@ const Keys<ClientLimits>& keys_of(const ClientLimits*) {
       key("handshakes_per_address", &T::handshakes_per_address,
           "TLS handshakes in progress of one client; 0 = no limit"),
       key("abuse", &T::abuse, "an address whose connections are closed for attacks is refused for a while"),
+      key("min_rate", &T::min_rate, "what a client must keep up while we wait for it"),
       key("h2", &T::h2, "HTTP/2 alone"),
   };
   return keys;

@@ -134,6 +134,7 @@ const Keys<Host>& keys_of(const Host*) {
                   key("certificates", &T::certificates, "an ECDSA and an RSA one may stand side by side")}),
       section<T>("limits", "laid over the listener's",
                  {key("request_body", &T::request_body, "a request's body; 0 = no limit")}),
+      key("rate_limit", &T::rate_limit, "of all its routes together; above it: 429"),
       key("routes", &T::routes, "the first that matches wins"),
   };
   return keys;

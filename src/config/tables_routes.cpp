@@ -260,6 +260,19 @@ const Keys<RouteTimeouts>& keys_of(const RouteTimeouts*) {
   return keys;
 }
 
+const Keys<RateLimit>& keys_of(const RateLimit*) {
+  using T = RateLimit;
+  static constexpr Range kRequests{1, 1'000'000};
+  static const Keys<T> keys{
+      text_key("header", &T::header, "counts by the value of this header; left out: by client address",
+               &parse_matchable_name),
+      required(key("requests", &T::requests, "in the long run", kRequests)),
+      key("per", &T::per, "within so long", Range{1, 3'600'000}),
+      key("burst", &T::burst, "at once, after a while without; `requests` when left out", kRequests),
+  };
+  return keys;
+}
+
 const Keys<Route>& keys_of(const Route*) {
   using T = Route;
   static const Keys<T> keys{
@@ -288,6 +301,7 @@ const Keys<Route>& keys_of(const Route*) {
       key("timeouts", &T::timeouts, "laid over the upstream's"),
       section<T>("limits", "laid over the host's",
                  {key("request_body", &T::request_body, "a request's body; 0 = no limit")}),
+      key("rate_limit", &T::rate_limit, "above it: 429; beside the host's"),
       key("websocket", &T::websocket, "whether the connection may become a WebSocket"),
   };
   return keys;

@@ -1,5 +1,7 @@
 #include "sallyport/filter/chain.hpp"
 
+#include <utility>
+
 #include "forwarded.hpp"
 #include "header_edit.hpp"
 #include "rewrite.hpp"
@@ -14,7 +16,8 @@ bool changes(const config::HeaderEdit& edit) {
 
 }  // namespace
 
-Chain::Chain(const config::Route& route) {
+Chain::Chain(const config::Route& route, std::vector<std::unique_ptr<const Guard>> guards)
+    : guards_(std::move(guards)) {
   filters_.push_back(std::make_unique<Forwarded>());
   if (route.rewrite.prefix || route.rewrite.host) {
     filters_.push_back(std::make_unique<Rewrite>(route.match.path_prefix.value_or(""), route.rewrite.prefix,

@@ -276,6 +276,13 @@ std::size_t Codec::unsent(StreamId id) const noexcept {
   return s == nullptr ? 0 : s->out.size();
 }
 
+bool Codec::window_shut(StreamId id) const noexcept {
+  return nghttp2_session_get_stream_remote_window_size(impl_->session_.get(), id) <= 0;
+}
+bool Codec::window_shut() const noexcept {
+  return nghttp2_session_get_remote_window_size(impl_->session_.get()) <= 0;
+}
+
 bool Codec::sent_whole(StreamId id) const noexcept {
   const StreamState* const s = impl_->streams_.find(id);
   return s == nullptr || s->sent_end;

@@ -96,7 +96,7 @@ void Loop::give_back(std::unique_ptr<char[]> buffer) noexcept {
 }
 
 void Loop::begin_turn() noexcept {
-  now_ = base::Clock::now();
+  now_ = base::Clock::now() + skipped_;
   wall_now_ = base::WallClock::now();
 }
 

@@ -120,6 +120,9 @@ void add_http(const Maker& make, Families& f) {
       make.counter("sallyport_h2_goaway_total", "HTTP/2 GOAWAY frames.", {"side", "dir", "error_code"});
   f.floods = make.counter("sallyport_h2_flood_protection_total",
                           "HTTP/2 connections ended because an abuse budget ran out.", {"kind"});
+  f.slow_clients =
+      make.counter("sallyport_http_slow_clients_total",
+                   "Requests or connections cut, since the client kept us waiting too long.", {"waited_for"});
   f.client_ip_source = make.counter("sallyport_client_ip_source_total",
                                     "Where client addresses were taken from.", {"source", "verdict"});
 }

@@ -362,6 +362,8 @@ Metrics::Metrics(const Vocabulary& vocabulary, const HistogramBuckets& buckets)
     const auto verdict = word(kIpVerdicts);
     client_ip_[i] = registry_.counter(families_->client_ip_source, {word(kIpSources), verdict});
   }
+  slow_clients_ = {registry_.counter(families_->slow_clients, {"request_body"}),
+                   registry_.counter(families_->slow_clients, {"response"})};
   loop_lag_ = registry_.histogram(families_->loop_lag, {});
   ticket_rotations_ = registry_.counter(families_->ticket_rotations, {});
   for (const auto result : kReloadResults) registry_.add(families_->reloads, {kTriggers[1], result}, 0);

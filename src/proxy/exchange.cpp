@@ -29,6 +29,17 @@ upstream::Outcome outcome_of(const base::Error& error) noexcept {
   }
 }
 
+// gRPC needs HTTP/2 all the way; its messages come when there is something to say.
+bool carries_grpc(const upstream::ClusterSpec& cluster) noexcept {
+  const bool offered = cluster.protocol == config::UpstreamProtocol::automatic && cluster.tls != nullptr;
+  return offered || cluster.protocol == config::UpstreamProtocol::h2;
+}
+
+bool is_grpc(const http::RequestHead& head) noexcept {
+  const auto type = head.fields.find(http::FieldId::content_type);
+  return head.version == http::Version::http2 && type && type->starts_with("application/grpc");
+}
+
 upstream::Outcome outcome_of(std::uint16_t status) noexcept {
   const bool gateway = status == 502 || status == 503 || status == 504;
   return gateway ? upstream::Outcome::gateway_status : upstream::Outcome::ok;
@@ -144,6 +155,11 @@ bool Exchange::misdirected() {
 bool Exchange::admit(const RouteEntry& entry) {
   route_ = &entry;
   if (entry.metrics) entry.metrics->begun(proxy_.shard_);
+  error_ = entry.chain.admit(filter_context(), head_);
+  if (error_) {
+    reply(answer_for(error_));
+    return false;
+  }
   if (head_.method == http::Method::trace) {
     // It would show the upstream's view of the request, ours included, to any script.
     reply({405, Reason::method_not_allowed});
@@ -171,6 +187,7 @@ bool Exchange::admit(const RouteEntry& entry) {
   if (head_.authority().empty())
     head_.set_authority(info.sni.empty() ? std::string_view(entry.host) : info.sni);
   entry.chain.on_request(filter_context(), head_);
+  if (carries_grpc(*entry.cluster) && is_grpc(head_)) client_->unhurried();
   request_.emplace(proxy_.pools_.pool(entry.cluster), changed_);
   if (entry.timeouts.total.count() != 0) {
     proxy_.loop_.timers().arm(total_, entry.timeouts.total, proxy_.loop_.now());
@@ -180,8 +197,12 @@ bool Exchange::admit(const RouteEntry& entry) {
 
 filter::Context Exchange::filter_context() const noexcept {
   const session::ConnectionInfo& info = session_.info();
-  return {info.peer, info.peer_text, info.local.port, info.tls,
-          std::string_view(request_id_, sizeof request_id_)};
+  return {info.peer,
+          info.peer_text,
+          info.local.port,
+          info.tls,
+          std::string_view(request_id_, sizeof request_id_),
+          proxy_.loop_.now()};
 }
 
 std::size_t Exchange::body_limit() const noexcept {

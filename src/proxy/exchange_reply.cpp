@@ -64,6 +64,9 @@ void Exchange::reply(std::uint16_t status, Reason reason, std::string_view body,
   }
   response_.fields.add(http::FieldId::date, http_date(proxy_.loop_.wall_now()));
   if (status == 405) response_.fields.add("allow", "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS");
+  if (status == 429 && error_.code == base::ErrorCode::rate_limited) {
+    response_.fields.add(http::FieldId::retry_after, std::to_string(error_.cause));
+  }
   if (status == 503) response_.fields.add(http::FieldId::retry_after, "1");
   if (headers != nullptr) {
     for (const auto& [name, value] : *headers) response_.fields.set(name, value);

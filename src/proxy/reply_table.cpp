@@ -15,6 +15,7 @@ constexpr std::array<std::string_view, kReasons> kWords = {"none",
                                                            "no_route",
                                                            "method_not_allowed",
                                                            "websocket_not_allowed",
+                                                           "rate_limited",
                                                            "redirect",
                                                            "reply",
                                                            "upstream_connect",
@@ -41,6 +42,8 @@ Answer client_answer(const base::Error& error) noexcept {
     case ErrorCode::body_timeout:
     case ErrorCode::idle_timeout:
       return {408, Reason::request_timeout};
+    case ErrorCode::rate_limited:
+      return {429, Reason::rate_limited};
     case ErrorCode::unsupported:
       return {501, Reason::not_implemented};
     case ErrorCode::closed:

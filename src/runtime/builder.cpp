@@ -159,6 +159,8 @@ session::ClientLimits client_limits(const config::Listener& listener) {
   to.request_body = listener.timeouts.request_body;
   to.write_stall = listener.timeouts.send;
   to.idle = listener.timeouts.idle;
+  to.body_rate = static_cast<std::uint32_t>(from.min_rate.request_body);
+  to.write_rate = static_cast<std::uint32_t>(from.min_rate.response);
   return to;
 }
 
@@ -306,7 +308,7 @@ void Builder::build_routes(Work& work) {
       entry.name = route_name(entry.host, from, place.index);
       entry.request_body = from.request_body ? from.request_body : host.request_body;
     }
-    entry.chain = filter::Chain(from);
+    entry.chain = chain_of(work, from, place.of_listener ? nullptr : &model.hosts[place.owner], entry.name);
     if (const auto* to = std::get_if<config::ToUpstream>(&from.action)) {
       const auto index = snapshot.clusters.index_of(to->name);
       if (!index) {
@@ -319,6 +321,21 @@ void Builder::build_routes(Work& work) {
     entry.metrics = metrics_.route(entry.name);
     snapshot.route_entries.push_back(std::move(entry));
   }
+}
+
+// Both limits hold; the host's is one for all its routes.
+filter::Chain Builder::chain_of(Work& work, const config::Route& route, const config::Host* host,
+                                const std::string& name) const {
+  std::vector<std::unique_ptr<const filter::Guard>> guards;
+  const unsigned prefix = work.model().process_limits.ipv6_prefix;
+  if (host != nullptr && host->rate_limit) {
+    const std::string& first = host->names.empty() ? name : host->names.front();
+    guards.push_back(filter::make_rate_limit(*host->rate_limit, "host " + first, rate_limits_, prefix));
+  }
+  if (route.rate_limit) {
+    guards.push_back(filter::make_rate_limit(*route.rate_limit, "route " + name, rate_limits_, prefix));
+  }
+  return filter::Chain(route, std::move(guards));
 }
 
 void Builder::build_listeners(Work& work) {

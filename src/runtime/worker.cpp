@@ -296,6 +296,10 @@ void Worker::on_h2_reset(bool sent, std::uint32_t code) {
   shared_.metrics.stream_reset(shard_, obs::Side::client, sent ? obs::Dir::tx : obs::Dir::rx, code);
 }
 
+void Worker::on_slow_client(bool reading) {
+  shared_.metrics.slow_client(shard_, reading);
+}
+
 void Worker::on_h2_goaway(bool sent, std::uint32_t code) {
   shared_.metrics.goaway(shard_, obs::Side::client, sent ? obs::Dir::tx : obs::Dir::rx, code);
 }

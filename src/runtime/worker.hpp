@@ -129,6 +129,7 @@ class Worker final : private Opening::Owner,
   void on_h2_flood(session::ClientSession& session, http2::Flood flood) override;
   void on_h2_reset(bool sent, std::uint32_t code) override;
   void on_h2_goaway(bool sent, std::uint32_t code) override;
+  void on_slow_client(bool reading) override;
 
   const std::uint32_t index_;
   Shared shared_;

@@ -31,7 +31,9 @@ Http1ClientSession::Http1ClientSession(ClientSessionParts parts)
       limits_(parts.limits),
       handler_(parts.handler),
       owner_(parts.owner),
-      codec_(codec_limits(limits_), info_.tls) {}
+      codec_(codec_limits(limits_), info_.tls),
+      body_(limits_.request_body, limits_.body_rate),
+      writing_(limits_.write_stall, limits_.write_rate) {}
 
 Http1ClientSession::~Http1ClientSession() = default;
 
@@ -87,6 +89,7 @@ void Http1ClientSession::on_request(http::RequestHead&& head, bool end) {
   const bool short_body =
       head.body.kind == http::BodySize::Kind::known && head.body.length <= limits_.body_window;
   const bool body = !end && head.protocol().empty();  // a tunnel's bytes are none
+  body_.renew();
   long_body_ = body && (!short_body || head.expects_continue);
   wait_for(body ? Waiting::body : Waiting::nothing);
   handler_.on_request(*this, *this, std::move(head), end);
@@ -100,13 +103,14 @@ void Http1ClientSession::on_data(std::span<const char> bytes, bool end) {
 
 void Http1ClientSession::body_arrived(std::size_t n, bool end) {
   unconsumed_ += n;
+  body_.moved(n, loop_.now());
   if (end) {
     request_open_ = false;
     wait_for(Waiting::nothing);
   } else if (unconsumed_ >= limits_.body_window) {
     connection_->pause();
     wait_for(Waiting::nothing);  // now it is we who keep the client waiting
-  } else if (!response_begun_) {
+  } else if (!response_begun_ && waiting_ != Waiting::body) {
     wait_for(Waiting::body);
   }
 }
@@ -211,7 +215,7 @@ void Http1ClientSession::send_data(std::span<const char> bytes, bool end) {
     write_out();
   }
   unsent_ += bytes.size();
-  if (!write_timer_.armed()) loop_.timers().arm(write_timer_, limits_.write_stall, loop_.now());
+  watch_writing();
   if (connection_->unwritten() < unsent_) loop_.wake(*this);
   if (end) response_open_ = false;
 }
@@ -227,17 +231,27 @@ void Http1ClientSession::write_out() {
   if (out_.empty()) return;
   connection_->write(out_.data());
   out_.clear();
-  if (!write_timer_.armed()) loop_.timers().arm(write_timer_, limits_.write_stall, loop_.now());
+  watch_writing();
 }
 
-void Http1ClientSession::on_written(std::size_t) {
+void Http1ClientSession::on_written(std::size_t n) {
   if (closed_) return;
-  if (connection_->unwritten() == 0) {
-    write_timer_.cancel();
-  } else {
-    loop_.timers().arm(write_timer_, limits_.write_stall, loop_.now());
-  }
+  writing_.moved(n, loop_.now());
+  watch_writing();
   settle_sent();
+}
+
+// It is the client's turn for as long as its kernel has not taken all.
+void Http1ClientSession::watch_writing() {
+  const base::Instant now = loop_.now();
+  if (connection_->unwritten() == 0) {
+    writing_.rest(now);
+    write_timer_.cancel();
+    return;
+  }
+  writing_.wait(now);
+  // What the client takes only puts it off: the timer finds that out when it fires.
+  if (!write_timer_.armed()) loop_.timers().arm(write_timer_, writing_.deadline(now), now);
 }
 
 // Body bytes that are no longer in the connection's buffer have been sent. Framing bytes count
@@ -346,6 +360,7 @@ void Http1ClientSession::close_now(ClosedBy by, bool abortive) {
 void Http1ClientSession::wait_for(Waiting what) {
   waiting_ = what;
   base::Milliseconds after{0};
+  if (what != Waiting::body) body_.rest(loop_.now());
   switch (what) {
     case Waiting::nothing:
       receive_timer_.cancel();
@@ -360,7 +375,8 @@ void Http1ClientSession::wait_for(Waiting what) {
       after = limits_.request_head;
       break;
     case Waiting::body:
-      after = limits_.request_body;
+      body_.wait(loop_.now());
+      after = body_.deadline(loop_.now());
       break;
     case Waiting::linger:
       after = kLinger;
@@ -392,6 +408,11 @@ void Http1ClientSession::on_receive_timer() {
       }
       break;
     case Waiting::body:
+      if (body_.left(loop_.now()) != base::Duration(0)) {
+        wait_for(Waiting::body);
+        break;
+      }
+      owner_.on_slow_client(false);
       answer_bad_request(base::client_error(base::ErrorCode::body_timeout));
       break;
     case Waiting::linger:
@@ -401,6 +422,11 @@ void Http1ClientSession::on_receive_timer() {
 }
 
 void Http1ClientSession::on_write_timer() {
+  if (writing_.left(loop_.now()) != base::Duration(0)) {
+    watch_writing();
+    return;
+  }
+  owner_.on_slow_client(true);
   fail_exchange(base::client_error(base::ErrorCode::body_timeout));
   close_now(ClosedBy::error, true);
 }

@@ -12,6 +12,8 @@
 #include "sallyport/http1/codec.hpp"
 #include "sallyport/session/client_session.hpp"
 
+#include "patience.hpp"
+
 namespace sallyport::session {
 
 class Http1ClientSession final : public ClientSession,
@@ -63,6 +65,7 @@ class Http1ClientSession final : public ClientSession,
   void wait_for(Waiting what);
   void on_receive_timer();
   void on_write_timer();
+  void watch_writing();
   void on_age();
 
   void parse(std::span<const char> bytes);
@@ -88,6 +91,8 @@ class Http1ClientSession final : public ClientSession,
   http::StreamReceiver* receiver_ = nullptr;
   std::size_t unconsumed_ = 0;  // body bytes delivered and not given back
   std::size_t unsent_ = 0;      // body bytes written and not taken by the kernel
+  Patience body_;               // the client sends the body that it announced
+  Patience writing_;            // the client takes what we wrote
   std::uint64_t served_ = 0;
   bool exchange_ = false;        // a request was handed on and not detached
   bool request_open_ = false;    // more of the request's message will come

@@ -29,7 +29,8 @@ http2::Settings settings_of(const ClientLimits& limits) {
 
 Http2ClientSession::Http2ClientSession(ClientSessionParts parts)
     : Http2Session(parts.loop, std::move(parts.connection), http2::Side::client, settings_of(parts.limits),
-                   {parts.limits.request_body, parts.limits.write_stall}),
+                   {parts.limits.request_body, parts.limits.write_stall, parts.limits.body_rate,
+                    parts.limits.write_rate}),
       info_(std::move(parts.info)),
       limits_(parts.limits),
       handler_(parts.handler),
@@ -46,7 +47,11 @@ void Http2ClientSession::start() {
 
 void Http2ClientSession::on_request(http2::StreamId id, http::RequestHead&& head, bool end) {
   Http2Stream& stream = open(id);
-  if (end) remote_ended(stream);
+  if (end) {
+    remote_ended(stream);
+  } else if (head.protocol().empty()) {
+    await_body(stream);
+  }
   handler_.on_request(*this, stream, std::move(head), end);
   if (limits_.requests != 0 && served_ >= limits_.requests) drain_for(ClosedBy::max_age);
 }

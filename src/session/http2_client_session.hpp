@@ -44,6 +44,7 @@ class Http2ClientSession final : public ClientSession, private Http2Session, pri
   void on_streams_changed() override;
   void on_connection_over(const base::Error& error) override;
   bool stall_is_bad_request(Http2Stream& stream) override;
+  void on_too_slow(bool reading) override { owner_.on_slow_client(reading); }
 
   void on_wake() override;
   enum class Waiting : std::uint8_t { nothing, preface, quiet, idle, drain_notice, linger };

@@ -48,6 +48,11 @@ std::uint32_t http2_code_of(const base::Error& why) noexcept {
 
 // ---- the stream ----
 
+Http2Stream::Http2Stream(Http2Session& session) noexcept
+    : session_(session),
+      receiving_(session.stalls_.receive, session.stalls_.receive_rate),
+      sending_(session.stalls_.send, session.stalls_.send_rate) {}
+
 void Http2Stream::send_request(const http::RequestHead& head, bool end) {
   if (closed_) return;
   local_end_ = end;
@@ -87,7 +92,7 @@ void Http2Stream::send_data(std::span<const char> bytes, bool end) {
   if (end) local_end_ = true;
   session_.codec_.send_data(id_, bytes, end);
   session_.pump_soon();
-  if (!stall_.armed()) watch();
+  watch();
 }
 
 void Http2Stream::send_trailers(const http::Fields& trailers) {
@@ -134,26 +139,50 @@ void Http2Stream::reset(const base::Error& why) noexcept {
   session_.release(*this);
 }
 
-// Two things can stall: a body that we have room for, and a peer that takes nothing of ours.
+void Http2Stream::unhurried() noexcept {
+  unhurried_ = true;
+  watch();
+}
+
+// A body that we have room for. Less than half a window in use, so that the peer knows of the
+// rest: WINDOW_UPDATE waits until it is worth a frame. A request that is being answered may take
+// its time (gRPC, WebSocket): the exchange's idle timeout rules.
+bool Http2Stream::owes_body() const noexcept {
+  return !remote_end_ && !responded_ && !unhurried_ && unconsumed_ < session_.window_ / 2;
+}
+
+// What keeps our bytes back is the window of this very stream. Whatever the connection is slow
+// in is the connection's matter: many streams share it.
+bool Http2Stream::refuses_body() const noexcept {
+  return unsent() != 0 && session_.codec_.window_shut(id_);
+}
+
 void Http2Stream::watch() {
-  const bool sending = unsent() != 0;
-  // A request that is being answered may take its time (gRPC, WebSocket): the exchange's idle timeout rules.
-  const bool receiving = !remote_end_ && !responded_ && unconsumed_ < session_.window_;
-  base::Milliseconds after{0};
-  if (sending) {
-    after = session_.stalls_.send;
-  } else if (receiving) {
-    after = session_.stalls_.receive;
-  }
-  if (after.count() == 0) {
+  const base::Instant now = session_.loop_.now();
+  receiving_.turn(owes_body() && session_.stalls_.receive.count() != 0, now);
+  sending_.turn(refuses_body(), now);
+  if (!receiving_.waiting() && !sending_.waiting()) {
     stall_.cancel();
-  } else {
-    session_.loop_.timers().arm(stall_, after, session_.loop_.now());
+    return;
   }
+  base::Milliseconds after = base::Milliseconds::max();
+  for (const Patience* patience : {&receiving_, &sending_}) {
+    if (patience->waiting()) after = std::min(after, patience->deadline(now));
+  }
+  // What moves only puts it off: the timer finds that out when it fires.
+  if (stall_.armed() && stall_.deadline() <= now + after) return;
+  session_.loop_.timers().arm(stall_, after, now);
 }
 
 void Http2Stream::on_stall() {
   if (closed_) return;
+  watch();
+  const base::Instant now = session_.loop_.now();
+  const bool owing = receiving_.waiting() && receiving_.left(now) == base::Duration(0);
+  const bool refusing = sending_.waiting() && sending_.left(now) == base::Duration(0);
+  if (!owing && !refusing) return;
+  stall_.cancel();
+  session_.on_too_slow(refusing);
   base::Error stalled = base::client_error(base::ErrorCode::body_timeout);
   stalled.fault = session_.peer_fault_;
   http::StreamReceiver* receiver = std::exchange(receiver_, nullptr);
@@ -175,6 +204,8 @@ Http2Session::Http2Session(net::Loop& loop, std::unique_ptr<net::ByteStream> con
       codec_(side, settings, *this),
       peer_fault_(side == http2::Side::client ? base::Fault::client : base::Fault::upstream),
       stalls_(stalls),
+      writing_(stalls.send, stalls.send_rate),
+      opening_(stalls.send, stalls.send_rate),
       window_(settings.stream_window) {
   codec_.now(loop_.now());
 }
@@ -242,7 +273,9 @@ void Http2Stream::forget_peer() noexcept {
   id_ = 0;
   unconsumed_ = 0;
   borrowed_ = true;
-  remote_end_ = local_end_ = responded_ = closed_ = false;
+  remote_end_ = local_end_ = responded_ = closed_ = unhurried_ = false;
+  receiving_.renew();
+  sending_.renew();
 }
 
 void Http2Session::on_bytes(std::span<const char> bytes) {
@@ -308,6 +341,7 @@ void Http2Session::on_data(http2::StreamId id, std::span<const char> bytes, bool
     return;
   }
   stream->unconsumed_ += bytes.size();
+  stream->receiving_.moved(bytes.size(), loop_.now());
   stream->watch();
   stream->receiver_->on_data(bytes, end);
 }
@@ -323,6 +357,8 @@ void Http2Session::on_trailers(http2::StreamId id, http::Fields&& trailers) {
 void Http2Session::on_sent(http2::StreamId id, std::size_t n) {
   Http2Stream* stream = find(id);
   if (stream == nullptr) return;
+  opening_.moved(n, loop_.now());
+  stream->sending_.moved(n, loop_.now());
   stream->watch();
   if (stream->receiver_ != nullptr) stream->receiver_->on_sent(n);
 }
@@ -358,9 +394,9 @@ void Http2Session::on_flush() {
     if (out_.empty()) break;
     connection_->write(out_.data());
     out_.clear();
-    loop_.timers().arm(write_timer_, stalls_.send, loop_.now());
     if (!more) break;
   }
+  watch_writing();
   codec_failed();
 }
 
@@ -377,17 +413,43 @@ void Http2Session::cancel_finished() {
   });
 }
 
-void Http2Session::on_written(std::size_t) {
+void Http2Session::on_written(std::size_t n) {
+  writing_.moved(n, loop_.now());
   if (connection_->unwritten() == 0) {
-    write_timer_.cancel();
     if (codec_.wants_write()) loop_.flush(*this);
     if (over_) finish_connection();
-  } else {
-    loop_.timers().arm(write_timer_, stalls_.send, loop_.now());
   }
+  watch_writing();
+}
+
+// Whether the connection as a whole waits for its peer: to take what was written, or to open the
+// window that all streams share.
+void Http2Session::watch_writing() {
+  if (!connection_->is_open()) return;
+  const base::Instant now = loop_.now();
+  writing_.turn(connection_->unwritten() != 0, now);
+  const bool shut = !streams_.empty() && codec_.window_shut() &&
+                    std::any_of(streams_.begin(), streams_.end(),
+                                [this](const auto& entry) { return codec_.unsent(entry.first) != 0; });
+  opening_.turn(shut, now);
+  if (!writing_.waiting() && !opening_.waiting()) {
+    write_timer_.cancel();
+    return;
+  }
+  base::Milliseconds after = base::Milliseconds::max();
+  for (const Patience* patience : {&writing_, &opening_}) {
+    if (patience->waiting()) after = std::min(after, patience->deadline(now));
+  }
+  if (write_timer_.armed() && write_timer_.deadline() <= now + after) return;
+  loop_.timers().arm(write_timer_, after, now);
 }
 
 void Http2Session::on_write_stall() {
+  watch_writing();
+  const base::Instant now = loop_.now();
+  const auto over = [now](const Patience& p) { return p.waiting() && p.left(now) == base::Duration(0); };
+  if (!over(writing_) && !over(opening_)) return;
+  on_too_slow(true);
   base::Error error = base::client_error(base::ErrorCode::body_timeout);
   on_closed(error);
   close_connection(true);

@@ -17,6 +17,8 @@
 #include "sallyport/net/byte_stream.hpp"
 #include "sallyport/net/loop.hpp"
 
+#include "patience.hpp"
+
 namespace sallyport::session {
 
 class Http2Session;
@@ -25,7 +27,7 @@ class Http2Session;
 // has closed the stream *and* the borrower has let go of it.
 class Http2Stream final : public http::Stream, private net::Wake {
  public:
-  explicit Http2Stream(Http2Session& session) noexcept : session_(session) {}
+  explicit Http2Stream(Http2Session& session) noexcept;
 
   void attach(http::StreamReceiver* receiver) override { receiver_ = receiver; }
   void detach() noexcept override;
@@ -34,6 +36,7 @@ class Http2Stream final : public http::Stream, private net::Wake {
   void send_data(std::span<const char> bytes, bool end) override;
   void send_trailers(const http::Fields& trailers) override;
   void consumed(std::size_t n) noexcept override;
+  void unhurried() noexcept override;
   void reset(const base::Error& why) noexcept override;
   [[nodiscard]] std::size_t unsent() const noexcept override;
   [[nodiscard]] http::Version version() const noexcept override { return http::Version::http2; }
@@ -42,8 +45,10 @@ class Http2Stream final : public http::Stream, private net::Wake {
   friend class Http2Session;
   void on_wake() override;  // send_request() found no stream to open
   void on_stall();
-  // (Re-)arms the stall timer for whatever the stream waits for from its peer.
+  // Sees whose turn it is in both directions, and has the timer armed while it is the peer's.
   void watch();
+  [[nodiscard]] bool owes_body() const noexcept;
+  [[nodiscard]] bool refuses_body() const noexcept;
   void forget_peer() noexcept;
 
   Http2Session& session_;
@@ -55,6 +60,9 @@ class Http2Stream final : public http::Stream, private net::Wake {
   bool local_end_ = false;   // ours is queued to its end
   bool responded_ = false;   // client side: the final head is queued
   bool closed_ = false;      // the codec knows it no more
+  bool unhurried_ = false;   // their message is a conversation
+  Patience receiving_;
+  Patience sending_;
   net::MemberTimer<Http2Stream, &Http2Stream::on_stall> stall_{*this};
 };
 
@@ -63,6 +71,9 @@ class Http2Session : protected net::ByteStream::Handler, protected http2::Codec:
   struct Stalls {
     base::Milliseconds receive{0};  // a body that we are ready to take pauses for so long; 0 = not watched
     base::Milliseconds send{0};     // the peer takes nothing of what is queued for so long
+    // Bytes a second that it must keep up, on average over as long; 0 = any will do.
+    std::uint32_t receive_rate = 0;
+    std::uint32_t send_rate = 0;
   };
 
   Http2Session(net::Loop& loop, std::unique_ptr<net::ByteStream> connection, http2::Side side,
@@ -77,6 +88,7 @@ class Http2Session : protected net::ByteStream::Handler, protected http2::Codec:
   virtual void on_streams_changed() = 0;                             // one opened or closed
   virtual void on_connection_over(const base::Error& error) = 0;     // all receivers have been told
   virtual bool stall_is_bad_request(Http2Stream&) { return false; }  // true: the side answered it
+  virtual void on_too_slow(bool /*reading*/) {}                      // for counters
 
   void start_reading() { connection_->start(*this); }
   Http2Stream& open(http2::StreamId id);
@@ -92,6 +104,8 @@ class Http2Session : protected net::ByteStream::Handler, protected http2::Codec:
   [[nodiscard]] std::size_t borrowed() const noexcept { return borrowed_; }
   [[nodiscard]] bool no_streams() const noexcept { return streams_.empty(); }
   void go_quiet();
+  // A request's body is awaited from here on, also when not a byte of it comes.
+  static void await_body(Http2Stream& stream) { stream.watch(); }
   static void remote_ended(Http2Stream& stream) noexcept { stream.remote_end_ = true; }
   [[nodiscard]] static http::StreamReceiver* receiver_of(Http2Stream& stream) noexcept {
     return stream.receiver_;
@@ -121,12 +135,15 @@ class Http2Session : protected net::ByteStream::Handler, protected http2::Codec:
   friend class Http2Stream;
   void on_flush() override;
   void on_write_stall();
+  void watch_writing();
   void codec_failed();
   void release(Http2Stream& stream) noexcept;
   void drop(Http2Stream& stream) noexcept;
   void cancel_finished();
 
   Stalls stalls_;
+  Patience writing_;  // the peer's kernel takes what we wrote
+  Patience opening_;  // the peer opens the connection's window
   std::uint32_t window_;
   base::Buffer out_;
   std::size_t borrowed_ = 0;

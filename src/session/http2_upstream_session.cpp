@@ -31,7 +31,7 @@ http2::Settings settings_of(const UpstreamLimits& limits) {
 Http2UpstreamSession::Http2UpstreamSession(net::Loop& loop, std::unique_ptr<net::ByteStream> connection,
                                            const UpstreamLimits& limits, Owner& owner)
     : Http2Session(loop, std::move(connection), http2::Side::upstream, settings_of(limits),
-                   {base::Milliseconds{0}, kSendStall}),
+                   {base::Milliseconds{0}, kSendStall, 0, 0}),
       owner_(owner),
       max_streams_(limits.max_streams) {}
 

@@ -43,6 +43,7 @@ enum class ErrorCode : std::uint8_t {
   body_too_large,     // body over the configured limit
   unsupported,        // e.g. an unknown transfer coding, CONNECT, an HTTP major version
   enhance_your_calm,  // an abuse budget ran out
+  rate_limited,       // a rate limit of the configuration; cause = seconds until it lets one through
   // Waiting.
   head_timeout,   // the rest of a head did not come in time (client), or the first byte (upstream)
   body_timeout,   // a body stalled
@@ -64,7 +65,7 @@ struct Error {
   Fault fault = Fault::gateway;
   bool unsent = false;     // provably nothing of the request reached the peer's application: retry is safe
   bool reused = false;     // it happened on a connection that had served an exchange before
-  std::int32_t cause = 0;  // errno, HTTP/2 error code or TLS alert, by code; 0 = none
+  std::int32_t cause = 0;  // errno, HTTP/2 error code TLS alert or seconds, by code; 0 = none
 
   [[nodiscard]] explicit operator bool() const noexcept { return code != ErrorCode::none; }
   bool operator==(const Error&) const = default;

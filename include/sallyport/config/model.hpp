@@ -84,6 +84,15 @@ struct Abuse {
   bool operator==(const Abuse&) const = default;
 };
 
+// What a client must keep up on average over the stall timeout (timeouts.request_body or .send),
+// counting only the time in which it could: otherwise a byte now and then would hold a stream
+// forever. As Kestrel and IIS have it; below a modem of 1990.
+struct MinRate {
+  std::size_t request_body = 240;  // bytes a second; 0 = any byte will do
+  std::size_t response = 240;
+  bool operator==(const MinRate&) const = default;
+};
+
 struct H2Limits {
   std::uint32_t streams = 100;            // SETTINGS_MAX_CONCURRENT_STREAMS; RFC 9113 §6.5.2 recommends 100
   std::size_t stream_window = 64 * kKiB;  // bytes a stream may send ahead; also the bound of its buffer
@@ -113,6 +122,7 @@ struct ClientLimits {
   std::uint32_t connections_per_address = 1'000;
   std::uint32_t handshakes_per_address = 200;  // a twentieth of limits.handshakes
   Abuse abuse;
+  MinRate min_rate;
   H2Limits h2;
   bool operator==(const ClientLimits&) const = default;
 };
@@ -222,6 +232,16 @@ struct RouteTimeouts {
   bool operator==(const RouteTimeouts&) const = default;
 };
 
+// A token bucket for each client address, or for each value of a header.
+struct RateLimit {
+  std::string header;          // lower case; empty: by client address, as is a request without it
+  std::uint32_t requests = 0;  // in the long run, within `per`
+  Milliseconds per = 1s;
+  std::uint32_t burst = 0;  // at once, after a while without; 0 = `requests`
+  Origin origin;
+  bool operator==(const RateLimit&) const = default;
+};
+
 struct Route {
   RouteMatch match;
   std::variant<ToUpstream, Redirect, Reply> action;
@@ -230,8 +250,9 @@ struct Route {
   Rewrite rewrite;
   RouteTimeouts timeouts;
   std::optional<std::size_t>
-      request_body;       // the route's, else its host's; empty = the listener's. 0 = no limit
-  bool websocket = true;  // false: an upgrade is answered with 403
+      request_body;                     // the route's, else its host's; empty = the listener's. 0 = no limit
+  bool websocket = true;                // false: an upgrade is answered with 403
+  std::optional<RateLimit> rate_limit;  // beside the host's; above it: 429
   Origin origin;
   bool operator==(const Route&) const = default;
 };
@@ -325,6 +346,7 @@ struct Host {
   std::string policy = "default";      // tls.policy
   std::vector<Certificate> certificates;
   std::optional<std::size_t> request_body;  // limits.request_body; empty = the listener's. 0 = no limit
+  std::optional<RateLimit> rate_limit;      // of all its routes together; above it: 429
   std::vector<Route> routes;                // the first that matches wins
   Origin origin;
   bool operator==(const Host&) const = default;

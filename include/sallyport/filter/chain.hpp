@@ -14,7 +14,15 @@ class Chain {
  public:
   Chain() = default;
   // What a route's configuration asks for, behind what every request gets.
-  explicit Chain(const config::Route& route);
+  explicit Chain(const config::Route& route, std::vector<std::unique_ptr<const Guard>> guards = {});
+
+  // The first guard's word that is against it.
+  [[nodiscard]] base::Error admit(const Context& context, const http::RequestHead& head) const {
+    for (const auto& guard : guards_) {
+      if (const base::Error refused = guard->admit(context, head)) return refused;
+    }
+    return {};
+  }
 
   void on_request(const Context& context, http::RequestHead& head) const {
     for (const auto& filter : filters_) filter->on_request(context, head);
@@ -26,6 +34,7 @@ class Chain {
   [[nodiscard]] std::size_t size() const noexcept { return filters_.size(); }
 
  private:
+  std::vector<std::unique_ptr<const Guard>> guards_;
   std::vector<std::unique_ptr<const Filter>> filters_;
 };
 

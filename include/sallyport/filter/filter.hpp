@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "sallyport/base/clock.hpp"
+#include "sallyport/base/error.hpp"
 #include "sallyport/http/head.hpp"
 #include "sallyport/net/address.hpp"
 
@@ -21,6 +22,19 @@ struct Context {
   std::uint16_t local_port = 0;  // where the client connected to
   bool tls = false;
   std::string_view request_id;  // ours, unique
+  base::Instant now{};
+};
+
+// A step that may refuse a request before anything is done for it. Like a filter, it is shared.
+class Guard {
+ public:
+  Guard() = default;
+  Guard(const Guard&) = delete;
+  Guard& operator=(const Guard&) = delete;
+  virtual ~Guard() = default;
+
+  // No error: let through. The one table in proxy/ says what an error is answered with.
+  [[nodiscard]] virtual base::Error admit(const Context&, const http::RequestHead&) const = 0;
 };
 
 class Filter {

@@ -56,6 +56,9 @@ class Stream {
   virtual void send_data(std::span<const char> bytes, bool end) = 0;
   virtual void send_trailers(const Fields& trailers) = 0;  // ends the message
 
+  // Client side: what arrives is a conversation, whose pauses are no sign of an attack.
+  virtual void unhurried() noexcept {}
+
   // Gives n received bytes of credit back.
   virtual void consumed(std::size_t n) noexcept = 0;
   // Ends both directions at once, telling the peer as the protocol allows. Nothing more

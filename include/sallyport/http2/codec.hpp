@@ -130,6 +130,9 @@ class Codec {
 
   // Bytes taken by send_data() and not yet framed.
   [[nodiscard]] std::size_t unsent(StreamId id) const noexcept;
+  // Whether the peer gives the stream, or the connection, no window to send in.
+  [[nodiscard]] bool window_shut(StreamId id) const noexcept;
+  [[nodiscard]] bool window_shut() const noexcept;
   // Whether our message is framed to its END_STREAM; also of a stream that is gone.
   [[nodiscard]] bool sent_whole(StreamId id) const noexcept;
 

@@ -304,6 +304,8 @@ class Metrics {
   void stream_reset(Shard& shard, Side side, Dir dir, std::uint32_t error_code) const;
   void goaway(Shard& shard, Side side, Dir dir, std::uint32_t error_code) const;
   void flood(Shard& shard, std::size_t kind) const;  // index of Vocabulary::floods
+  // Cut, since it sent a request's body or took a response too slowly.
+  void slow_client(Shard& shard, bool reading) const { shard.add(slow_clients_[reading ? 1 : 0]); }
   void client_ip(Shard& shard, IpSource source, IpVerdict verdict) const;
   void loop_lag(Shard& shard, base::Duration lag) const { shard.observe(loop_lag_, lag); }
 
@@ -340,6 +342,7 @@ class Metrics {
   std::unique_ptr<LazyCounters> stream_resets_, goaways_;
   std::vector<CounterId> floods_;
   std::array<CounterId, 8> client_ip_;
+  std::array<CounterId, 2> slow_clients_;  // sending, reading
   HistogramId loop_lag_;
   CounterId ticket_rotations_;
 

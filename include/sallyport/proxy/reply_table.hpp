@@ -25,6 +25,7 @@ enum class Reason : std::uint8_t {
   no_route,
   method_not_allowed,
   websocket_not_allowed,
+  rate_limited,
   redirect,
   reply,
   upstream_connect,

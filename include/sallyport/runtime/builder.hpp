@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "sallyport/config/load.hpp"
+#include "sallyport/filter/rate_limits.hpp"
 #include "sallyport/obs/metrics.hpp"
 #include "sallyport/proxy/snapshot.hpp"
 #include "sallyport/tls/certificate.hpp"
@@ -44,11 +45,14 @@ class Builder {
   void build_tls(Work& work);
   void build_upstreams(Work& work);
   void build_routes(Work& work);
+  [[nodiscard]] filter::Chain chain_of(Work& work, const config::Route& route, const config::Host* host,
+                                       const std::string& name) const;
   void build_listeners(Work& work);
 
   obs::Metrics& metrics_;
   tls::CertificatePool certificates_;
   std::shared_ptr<tls::TicketKeys> ticket_keys_;
+  std::shared_ptr<filter::RateLimits> rate_limits_ = std::make_shared<filter::RateLimits>();
   std::uint64_t generation_ = 0;
   std::shared_ptr<std::atomic<std::uint64_t>> alive_ = std::make_shared<std::atomic<std::uint64_t>>(0);
 };

@@ -58,6 +58,8 @@ struct ClientLimits {
   base::Milliseconds request_body{30'000};  // between two pieces of a body that we are ready to take
   base::Milliseconds write_stall{30'000};   // a reader that takes nothing for so long is cut
   base::Milliseconds idle{75'000};          // between exchanges
+  std::uint32_t body_rate = 240;            // bytes a second of a body, on average over request_body; 0 = any
+  std::uint32_t write_rate = 240;           // the same of what a reader takes, over write_stall
 };
 
 // Why a connection ended; the label of sallyport_connection_closed_total.
@@ -92,6 +94,8 @@ class ClientSession : public net::Reapable, public base::ListHook<SessionTag> {
     virtual void on_h2_flood(ClientSession& session, http2::Flood flood) = 0;
     virtual void on_h2_reset(bool sent, std::uint32_t code) = 0;
     virtual void on_h2_goaway(bool sent, std::uint32_t code) = 0;
+    // A client let us wait too long for a request's body, or to take a response.
+    virtual void on_slow_client(bool reading) = 0;
 
    protected:
     ~Owner() = default;

@@ -195,8 +195,7 @@ struct Pair final : RequestHandler, ClientSession::Owner, UpstreamSession::Owner
   void wait(base::Milliseconds time) {
     {
       const net::Loop::Turn turn(loop);
-      passed += time;
-      loop.timers().advance(loop.now() + passed);
+      loop.skip(time);
     }
     poll();
     settle();
@@ -242,6 +241,7 @@ struct Pair final : RequestHandler, ClientSession::Owner, UpstreamSession::Owner
   void on_h2_reset(bool sent, std::uint32_t code) override {
     if (sent) resets.push_back(code);
   }
+  void on_slow_client(bool reading) override { (reading ? slow_readers : slow_senders) += 1; }
   void on_h2_goaway(bool sent, std::uint32_t) override { goaways += sent ? 1 : 0; }
   void on_session_changed(UpstreamSession&) override { ++changes; }
   void on_session_closed(UpstreamSession&, const base::Error& error) override {
@@ -257,13 +257,13 @@ struct Pair final : RequestHandler, ClientSession::Owner, UpstreamSession::Owner
   std::deque<Arrived> arrived;
   std::function<void(Arrived&)> on_arrival;
   std::optional<ClosedBy> server_closed;
+  int slow_readers = 0, slow_senders = 0;
   std::optional<base::Error> client_closed;
   std::optional<http2::Flood> flood;
   std::vector<std::uint32_t> resets;
   int goaways = 0;
   int changes = 0;
   int deliveries_left = -1;  // then the wire is cut; -1: never
-  base::Milliseconds passed{0};
 
  private:
   // Dead sessions, and with them their ends of the wire, stay until the test is over.

@@ -1,0 +1,77 @@
+#include "rate_limit.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+namespace sallyport::filter {
+
+namespace {
+
+std::string identity_of(const config::RateLimit& limit, std::string_view place) {
+  std::string text(place);
+  text += '\0';
+  text += limit.header;
+  for (const auto number :
+       {std::int64_t{limit.requests}, std::int64_t{limit.per.count()}, std::int64_t{limit.burst}}) {
+    text += '\0';
+    text += std::to_string(number);
+  }
+  text += '\0';
+  return text;
+}
+
+}  // namespace
+
+base::Duration RateLimits::take(const base::Digest& bucket, base::Duration interval, std::uint32_t burst,
+                                base::Instant now) {
+  base::Duration wait{0};
+  buckets_.with(bucket, [&](Bucket& b) {
+    const base::Instant full_at = std::max(b.full_at, now);
+    // Of the burst one token is what is asked for now.
+    const base::Duration lacking = full_at - now - interval * (burst - 1);
+    if (lacking > base::Duration(0)) {
+      wait = lacking;
+    } else {
+      b.full_at = full_at + interval;
+    }
+  });
+  return wait;
+}
+
+std::unique_ptr<const Guard> make_rate_limit(const config::RateLimit& limit, std::string_view place,
+                                             std::shared_ptr<RateLimits> table, unsigned ipv6_prefix) {
+  return std::make_unique<RateLimit>(limit, place, std::move(table), ipv6_prefix);
+}
+
+RateLimit::RateLimit(const config::RateLimit& limit, std::string_view place,
+                     std::shared_ptr<RateLimits> table, unsigned ipv6_prefix)
+    : table_(std::move(table)),
+      identity_(identity_of(limit, place)),
+      header_(limit.header),
+      ipv6_prefix_(ipv6_prefix),
+      interval_(base::Duration(limit.per) / limit.requests),
+      burst_(limit.burst == 0 ? limit.requests : limit.burst) {}
+
+base::Digest RateLimit::bucket_of(const Context& context, const http::RequestHead& head) const {
+  std::string text = identity_;
+  const auto value = header_.empty() ? std::nullopt : head.fields.find(header_);
+  if (value) {
+    text += 'v';
+    text += *value;
+  } else {
+    const auto address = net::client_key(context.client.address, ipv6_prefix_);
+    text += 'a';
+    text.append(reinterpret_cast<const char*>(address.data()), address.size());
+  }
+  return table_->digest(text);
+}
+
+base::Error RateLimit::admit(const Context& context, const http::RequestHead& head) const {
+  const base::Duration wait = table_->take(bucket_of(context, head), interval_, burst_, context.now);
+  if (wait == base::Duration(0)) return {};
+  const auto seconds = std::chrono::ceil<base::Seconds>(wait).count();
+  return base::client_error(base::ErrorCode::rate_limited, static_cast<std::int32_t>(seconds));
+}
+
+}  // namespace sallyport::filter
