@@ -1,6 +1,7 @@
 #include "sallyport/config/load.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <fstream>
 #include <system_error>
@@ -10,17 +11,21 @@
 namespace sallyport::config {
 namespace {
 
-// The file's bytes, or what keeps us from them.
+// The file's bytes, at most one more than is allowed, or what keeps us from them. Read in pieces:
+// a pipe has no size to ask for.
 Parsed<std::string> read_file(const std::filesystem::path& file) {
   std::error_code error;
   if (std::filesystem::is_directory(file, error)) return Wrong{"is a directory"};
   errno = 0;
   std::ifstream stream(file, std::ios::binary);
   if (!stream) return Wrong{"cannot be opened: " + std::generic_category().message(errno)};
-  std::string text(kMaxFileBytes + 1, '\0');
-  stream.read(text.data(), static_cast<std::streamsize>(text.size()));
+  std::string text;
+  std::array<char, 16 * kKiB> piece;
+  while (stream && text.size() <= kMaxFileBytes) {
+    stream.read(piece.data(), std::min<std::streamsize>(piece.size(), kMaxFileBytes + 1 - text.size()));
+    text.append(piece.data(), static_cast<std::size_t>(stream.gcount()));
+  }
   if (stream.bad()) return Wrong{"cannot be read: " + std::generic_category().message(errno)};
-  text.resize(static_cast<std::size_t>(stream.gcount()));
   return text;
 }
 
