@@ -109,6 +109,8 @@ void resolve_ciphers(const PolicySpec& spec, const Suites& suites, Policy& polic
 void resolve_groups(const PolicySpec& spec, Policy& policy, Notes& notes) {
   // From OpenSSL 3.5 a list knows tuples, parted by '/'; before that it is flat.
   const bool tuples = OpenSSL_version_num() >= 0x30500000UL;
+  // Of the default list nobody asked for what is missing.
+  const bool asked = spec.groups != PolicySpec{}.groups;
   std::size_t i = 0;
   for (const std::vector<std::string>& tuple : spec.groups) {
     bool first = true;
@@ -120,8 +122,9 @@ void resolve_groups(const PolicySpec& spec, Policy& policy, Notes& notes) {
         continue;
       }
       if (!has_group(std::string(group->openssl).c_str())) {
-        notes.warning(where, quoted(name) + " is not in this OpenSSL (" +
-                                 OpenSSL_version(OPENSSL_VERSION_STRING) + "): left out");
+        if (asked)
+          notes.warning(where, quoted(name) + " is not in this OpenSSL (" +
+                                   OpenSSL_version(OPENSSL_VERSION_STRING) + "): left out");
         continue;
       }
       if (!add_once(policy.groups, group->id)) continue;

@@ -249,6 +249,8 @@ struct Ask {
   const Identity* trust = nullptr;
   const Identity* own = nullptr;
   SSL_SESSION* resume = nullptr;
+  // Before the handshake.
+  std::function<void(SSL*)> prepare;
   // After the handshake; the default sends "ping" and reads four bytes.
   std::function<void(SSL*)> talk;
 };
@@ -311,6 +313,7 @@ inline Got ask(std::uint16_t port, const Ask& how) {
     SSL_set_session(ssl.get(), copy.get());
   }
   SSL_set_fd(ssl.get(), plug.fd);
+  if (how.prepare) how.prepare(ssl.get());
   got.connected = SSL_connect(ssl.get()) == 1;
   if (got.connected) {
     got.version = SSL_version(ssl.get());
