@@ -21,6 +21,18 @@ void read_workers(Reader& reader, const Node& node, Model& to) {
   }
 }
 
+constexpr Range kMemory{32 * kMiB, std::size_t{1} << 50};
+
+void read_memory(Reader& reader, const Node& node, ProcessLimits& to) {
+  if (node.kind == Node::Kind::scalar && node.text == "auto") {
+    to.memory.reset();
+  } else if (node.kind == Node::Kind::scalar && node.text == "0") {
+    to.memory = 0;
+  } else if (std::size_t bytes = 0; Codec<std::size_t>::read(reader, node, bytes, kMemory)) {
+    to.memory = bytes;
+  }
+}
+
 // Each listener starts from the global timeouts and limits, which stand before it in the table.
 void read_listeners(Reader& reader, const Node& node, Model& to) {
   Listener base;
@@ -140,6 +152,14 @@ const Keys<Model>& keys_of(const Model*) {
       text_key("exempt_addresses", &ProcessLimits::exempt_addresses,
                "address ranges that stand for many clients: nothing that is counted by address applies",
                &parse_cidr),
+      {"memory",
+       "resident bytes of the process, near which load is shed; auto: by what it may have; 0 = no limit",
+       &read_memory,
+       [] {
+         return Json().with("anyOf",
+                            Json::list({schema_of_words({"auto"}), Json().with("const", Json::literal("0")),
+                                        Codec<std::size_t>::schema(kMemory)}));
+       }},
   };
   static const Keys<T> keys{
       required(Key<T>{"version", "of this vocabulary: 1", &read_version,

@@ -92,6 +92,9 @@ void add_listeners(const Maker& make, Families& f) {
   f.addresses_untracked =
       make.counter("sallyport_addresses_untracked_total",
                    "Connections not counted by address, since the table of addresses was full.", {});
+  f.accept_paused = make.counter("sallyport_listener_accept_paused_total",
+                                 "Times a worker stopped to accept for a while: who connects waits.",
+                                 {"listener", "reason"});
   f.connection_closed =
       make.counter("sallyport_connection_closed_total",
                    "Client connections ended, by who or what ended them.", {"listener", "proto", "by"});
@@ -171,6 +174,12 @@ Families::Families(Registry& registry, const HistogramBuckets& buckets) {
   access_log_dropped = make.counter("sallyport_accesslog_dropped_total",
                                     "Access log lines lost rather than delay a request.", {"reason"});
   memory = make.gauge("sallyport_memory_bytes", "Memory held, by pool.", {"pool"});
+  memory_pressure = make.gauge("sallyport_memory_pressure",
+                               "How short of memory: 0 not, 1 nothing is accepted, 2 streams are refused, "
+                               "3 requests are refused, 4 idle connections are closed.",
+                               {});
+  shed =
+      make.counter("sallyport_memory_shed_total", "What was refused or closed for want of memory.", {"what"});
   loop_lag = make.histogram("sallyport_event_loop_lag_seconds", "How late the workers' periodic timer fires.",
                             {}, kLagBuckets);
 }

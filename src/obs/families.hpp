@@ -23,6 +23,7 @@ struct Families {
   Ref reloads, reload_successful, reload_success_time, generation, generations_alive, reload_duration;
   Ref listener_connections_total, listener_connections, listener_rejected, connection_closed;
   Ref addresses_untracked;
+  Ref accept_paused, memory_pressure, shed;
   Ref requests, request_duration, first_byte, in_flight, request_bytes, response_bytes, local_replies;
   Ref stream_resets, goaways, floods, slow_clients;
   Ref upstream_connections_total, upstream_connections, upstream_connect, upstream_tls, upstream_response;

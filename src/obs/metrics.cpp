@@ -20,6 +20,8 @@ constexpr std::array kCertResults = {"ok"sv,      "absent"sv,  "untrusted"sv,
 constexpr std::array kPeers = {"cloudflare"sv, "trusted"sv, "other"sv};
 constexpr std::array kRejects = {"not_allowed"sv, "limit"sv,         "memory"sv, "draining"sv,
                                  "proxy_proto"sv, "address_limit"sv, "abuse"sv};
+constexpr std::array kPauses = {"files"sv, "memory"sv};
+constexpr std::array kSheds = {"stream"sv, "request"sv, "idle_connection"sv};
 constexpr std::array kClosers = {"peer"sv, "idle"sv, "max_age"sv, "error"sv, "drain"sv, "abuse"sv};
 constexpr std::array kConnects = {"ok"sv,  "refused"sv,    "timeout"sv,   "unreachable"sv,
                                   "dns"sv, "tls_verify"sv, "tls_other"sv, "other"sv};
@@ -190,6 +192,7 @@ ListenerMetrics::ListenerMetrics(Metrics& metrics, std::string listener)
           counters(metrics.registry_, metrics.families_->listener_connections_total, listener, kPeers)),
       connections_(gauges(metrics.registry_, metrics.families_->listener_connections, listener, kPeers)),
       rejected_(counters(metrics.registry_, metrics.families_->listener_rejected, listener, kRejects)),
+      paused_(counters(metrics.registry_, metrics.families_->accept_paused, listener, kPauses)),
       closed_(kProtos.size() * kClosers.size(),
               [&metrics, listener](std::size_t index) {
                 Digits word{index};
@@ -220,6 +223,10 @@ void ListenerMetrics::closed(Shard& shard, PeerKind peer, Proto proto, ClosedBy 
 
 void ListenerMetrics::rejected(Shard& shard, RejectReason reason) const {
   shard.add(rejected_[index_of(reason)]);
+}
+
+void ListenerMetrics::accept_paused(Shard& shard, PauseReason reason) const {
+  shard.add(paused_[index_of(reason)]);
 }
 
 void ListenerMetrics::handshake_duration(Shard& shard, bool resumed, base::Duration took) const {
@@ -357,6 +364,7 @@ Metrics::Metrics(const Vocabulary& vocabulary, const HistogramBuckets& buckets)
   goaways_ = h2(families_->goaways);
   for (const std::string_view flood : vocabulary_.floods)
     floods_.push_back(registry_.counter(families_->floods, {flood}));
+  for (std::size_t i = 0; i < shed_.size(); ++i) shed_[i] = registry_.counter(families_->shed, {kSheds[i]});
   for (std::size_t i = 0; i < client_ip_.size(); ++i) {
     Digits word{i};
     const auto verdict = word(kIpVerdicts);
@@ -409,6 +417,10 @@ void Metrics::goaway(Shard& shard, Side side, Dir dir, std::uint32_t error_code)
   goaways_->add(shard, h2_index(side, dir, error_code));
 }
 
+void Metrics::shed(Shard& shard, Shed what, std::uint64_t n) const {
+  shard.add(shed_[index_of(what)], n);
+}
+
 void Metrics::flood(Shard& shard, std::size_t kind) const {
   if (kind < floods_.size()) shard.add(floods_[kind]);
 }
@@ -446,6 +458,10 @@ void Metrics::reload_phase(ReloadPhase phase, base::Duration took) {
 
 void Metrics::generation(std::uint64_t number) {
   registry_.set(families_->generation, {}, static_cast<double>(number));
+}
+
+void Metrics::memory_pressure(std::uint32_t level) {
+  registry_.set(families_->memory_pressure, {}, level);
 }
 
 void Metrics::generations_alive(std::function<double()> read) {

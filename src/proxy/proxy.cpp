@@ -32,8 +32,9 @@ void keep_spare(std::vector<Head>& spare, Head& head) {
 
 }  // namespace
 
-Proxy::Proxy(net::Loop& loop, upstream::Pools& pools, obs::Shard& shard, obs::AccessRing& access)
-    : loop_(loop), pools_(pools), shard_(shard), access_(access) {
+Proxy::Proxy(net::Loop& loop, upstream::Pools& pools, const obs::Metrics& metrics, obs::Shard& shard,
+             obs::AccessRing& access)
+    : loop_(loop), pools_(pools), metrics_(metrics), shard_(shard), access_(access) {
   std::random_device seed;
   for (std::uint64_t& word : random_) word = (std::uint64_t{seed()} << 32) | seed();
   random_[0] |= 1;  // the generator must not start at all zeroes
@@ -58,7 +59,24 @@ Exchange& Proxy::begin(session::ClientSession& session, http::Stream& stream) {
 
 void Proxy::on_request(session::ClientSession& session, http::Stream& stream, http::RequestHead&& head,
                        bool end) {
+  if (loop_.pressure() >= base::Pressure::no_streams && shed(session, stream)) return;
   begin(session, stream).begin(std::move(head), end);
+}
+
+// Memory is short. A stream is refused without a trace but the counter: the client may send it
+// again, elsewhere. From no_requests on everybody gets an answer that says to come back later.
+bool Proxy::shed(session::ClientSession& session, http::Stream& stream) {
+  const base::Error why = base::gateway_error(base::ErrorCode::overloaded);
+  if (loop_.pressure() >= base::Pressure::no_requests) {
+    metrics_.shed(shard_, obs::Shed::request);
+    begin(session, stream).refuse(why);
+    return true;
+  }
+  if (stream.version() != http::Version::http2) return false;
+  metrics_.shed(shard_, obs::Shed::stream);
+  stream.attach(nullptr);
+  stream.reset(why);
+  return true;
 }
 
 void Proxy::on_bad_request(session::ClientSession& session, http::Stream& stream, const base::Error& error) {

@@ -35,6 +35,7 @@ class Worker::Door final : public net::Reapable, private net::Listener::Handler 
   std::shared_ptr<Budget> budget;
   std::uint32_t connections = 0;
   bool leaving = false;
+  bool out_of_files = false;  // accepting rests for want of handles
 
  private:
   void on_accept(net::TcpSocket socket, const net::Endpoint& peer, const net::Endpoint& local) override {

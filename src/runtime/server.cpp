@@ -10,6 +10,7 @@
 #include "sallyport/tls/verdict.hpp"
 #include "sallyport/tls/version.hpp"
 
+#include "file_limit.hpp"
 #include "server_state.hpp"
 
 namespace sallyport::runtime {
@@ -139,6 +140,7 @@ Server::State::State(config::Model model, ServerOptions options)
       minute_(io_),
       watchdog_(io_),
       drain_deadline_(io_),
+      memory_(io_, [this](base::Pressure level, std::uint64_t resident) { on_pressure(level, resident); }),
       lookup_(io_) {}
 
 Server::State::~State() {
@@ -149,10 +151,14 @@ Server::State::~State() {
 
 void Server::State::start() {
   std::signal(SIGPIPE, SIG_IGN);
+  files_ = raise_file_limit();
   for (const int number : {SIGHUP, SIGTERM, SIGINT, SIGUSR1}) signals_.add(number);
   metrics_.build({options_.version, options_.commit, tls::library_version(), http2::library_version()});
   metrics_.generations_alive([this] { return static_cast<double>(builder_.alive()); });
   metrics_.addresses_untracked([this] { return static_cast<double>(budgets_.addresses.untracked()); });
+  metrics_.memory_pool("resident", [] { return static_cast<double>(resident_memory()); });
+  metrics_.memory_pool("limit", [this] { return static_cast<double>(memory_.limit()); });
+  metrics_.memory_pressure(0);
   metrics_.access_log_dropped("full", [this] { return static_cast<double>(access_log_.dropped_full()); });
   metrics_.access_log_dropped("failed", [this] { return static_cast<double>(access_log_.dropped_failed()); });
 
@@ -232,12 +238,7 @@ void Server::State::adopt(const proxy::SnapshotPtr& snapshot, Binding binding) {
   snapshot_ = snapshot;
   bound_ = std::move(binding.bound);
   const config::Model& model = snapshot->model;
-  budgets_.connections.limit(model.process_limits.connections);
-  budgets_.handshakes.limit(model.process_limits.handshakes);
-  budgets_.addresses.ipv6_prefix(model.process_limits.ipv6_prefix);
-  for (const config::Listener& listener : model.listeners) {
-    listener_budgets_[listener.name]->limit(listener.max_connections);
-  }
+  apply_process_limits(model);
   for (std::size_t i = 0; i < workers_.size(); ++i) {
     workers_[i]->post([snapshot, setups = binding.setups, sockets = std::move(binding.new_sockets[i])](
                           Worker& worker) mutable { worker.apply(snapshot, setups, std::move(sockets)); });
@@ -253,6 +254,30 @@ void Server::State::adopt(const proxy::SnapshotPtr& snapshot, Binding binding) {
     const bool https = model.listeners[i].protocol == config::ListenerProtocol::https;
     status_.listeners.push_back({model.listeners[i].name, https, at.to_string(), at.port});
   }
+}
+
+void Server::State::apply_process_limits(const config::Model& model) {
+  const config::ProcessLimits& limits = model.process_limits;
+  std::uint32_t connections = limits.connections;
+  if (const auto most = connections_for(files_, workers_.size(), model.listeners.size());
+      most < connections) {
+    connections = most;
+    if (std::exchange(connections_told_, most) != most)
+      log_.info("connections_limited",
+                {{"connections", connections},
+                 {"limits.connections", limits.connections},
+                 {"open_files", files_},
+                 {"hint",
+                  "each connection may need a handle for its upstream as well: raise the limit of open "
+                  "files (LimitNOFILE, ulimit -n) or lower limits.connections"}});
+  }
+  budgets_.connections.limit(connections);
+  budgets_.handshakes.limit(limits.handshakes);
+  budgets_.addresses.ipv6_prefix(limits.ipv6_prefix);
+  for (const config::Listener& listener : model.listeners) {
+    listener_budgets_[listener.name]->limit(listener.max_connections);
+  }
+  memory_.limit(limits.memory.value_or(available_memory() / 100 * kAutoPercent));
 }
 
 ServerStatus Server::State::status() const {
@@ -323,6 +348,19 @@ void Server::State::feed_watchdog() {
   watchdog_.async_wait([this](const boost::system::error_code& ec) {
     if (!ec) feed_watchdog();
   });
+}
+
+void Server::State::on_pressure(base::Pressure level, std::uint64_t resident) {
+  metrics_.memory_pressure(static_cast<std::uint32_t>(level));
+  const obs::Level importance = level == base::Pressure::none ? obs::Level::info : obs::Level::warn;
+  log_.event(pressure_events_, base::Clock::now(), importance, "memory_pressure",
+             {{"level", base::to_string(level)},
+              {"resident_bytes", resident},
+              {"limit_bytes", memory_.limit()},
+              {"hint",
+               "what is not served now is in sallyport_memory_shed_total; limits.memory says how much "
+               "the gateway may hold"}});
+  for (const auto& worker : workers_) worker->post([level](Worker& w) { w.pressure(level); });
 }
 
 // ---- reload ----

@@ -19,6 +19,7 @@
 #include "sallyport/upstream/resolver.hpp"
 
 #include "budgets.hpp"
+#include "memory_watch.hpp"
 #include "worker.hpp"
 
 namespace sallyport::runtime {
@@ -58,6 +59,8 @@ class Server::State {
   void stop_workers();
   void every_minute();
   void feed_watchdog();
+  void apply_process_limits(const config::Model& model);
+  void on_pressure(base::Pressure level, std::uint64_t resident);
 
   ServerOptions options_;
   config::Model first_model_;
@@ -78,6 +81,10 @@ class Server::State {
   boost::asio::steady_timer minute_;
   boost::asio::steady_timer watchdog_;
   boost::asio::steady_timer drain_deadline_;
+  MemoryWatch memory_;
+  obs::RateLimit pressure_events_{10, base::Seconds(1)};
+  std::uint64_t files_ = 0;             // open files that the process may have
+  std::uint32_t connections_told_ = 0;  // that no more are taken than the files allow
   upstream::SystemLookup lookup_;
   std::optional<upstream::Resolver> resolver_;
   std::size_t undrained_ = 0;

@@ -31,7 +31,7 @@ Worker::Worker(std::uint32_t index, Shared shared)
       observer_(shared.metrics, shard_, index == 0),
       dialer_(loop_),
       pools_(loop_, dialer_, observer_, random_seed()),
-      proxy_(loop_, pools_, shard_, shared.access_log.new_ring()),
+      proxy_(loop_, pools_, shared.metrics, shard_, shared.access_log.new_ring()),
       failure_limits_(tls::kHandshakeReasons, obs::RateLimit(kFailureBurst, kFailureInterval)) {}
 
 Worker::~Worker() {
@@ -79,7 +79,9 @@ void Worker::apply(const proxy::SnapshotPtr& snapshot, const std::vector<Listene
     door->metrics = entry.metrics;
     door->budget = setups[i].budget;
     doors_.push_back(std::move(door));
-    if (same == old.end()) doors_.back()->listener.start();
+    if (same != old.end()) continue;
+    if (loop_.pressure() >= base::Pressure::no_connections) pause(*doors_.back());
+    doors_.back()->listener.start();
   }
   for (auto& door : old) {
     if (door == nullptr) continue;
@@ -98,6 +100,7 @@ void Worker::apply(const proxy::SnapshotPtr& snapshot, const std::vector<Listene
 
 void Worker::on_accept(Door& door, net::TcpSocket socket, const net::Endpoint& peer,
                        const net::Endpoint& local) {
+  door.out_of_files = false;
   const proxy::ListenerEntry& entry = snapshot_->listeners[door.snapshot_index(*snapshot_)];
   Opening::Wanted wanted;
   wanted.proxy_header = entry.takes_proxy_header && entry.proxy_senders.contains(peer.address);
@@ -157,7 +160,7 @@ bool Worker::seat(Door& door, const net::Endpoint& client, net::AddressTable::Se
 
 void Worker::on_accept_error(Door& door, const base::Error& error) {
   if (error.code == base::ErrorCode::overloaded) {
-    door.metrics->rejected(shard_, obs::RejectReason::limit);
+    if (!std::exchange(door.out_of_files, true)) door.metrics->accept_paused(shard_, obs::PauseReason::files);
     shared_.log.event(
         accept_errors_, loop_.now(), obs::Level::error, "accept_failed",
         {{"listener", door.name},
@@ -302,6 +305,34 @@ void Worker::on_slow_client(bool reading) {
 
 void Worker::on_h2_goaway(bool sent, std::uint32_t code) {
   shared_.metrics.goaway(shard_, obs::Side::client, sent ? obs::Dir::tx : obs::Dir::rx, code);
+}
+
+// ---- memory ----
+
+void Worker::pause(Door& door) {
+  door.listener.pause();
+  door.metrics->accept_paused(shard_, obs::PauseReason::memory);
+}
+
+void Worker::pressure(base::Pressure level) {
+  const bool was_closed = loop_.pressure() >= base::Pressure::no_connections;
+  loop_.pressure(level);
+  const bool closed = level >= base::Pressure::no_connections;
+  for (const auto& door : doors_) {
+    if (closed == was_closed || door->leaving) continue;
+    if (closed) {
+      pause(*door);
+    } else {
+      door->listener.resume();
+    }
+  }
+  if (level < base::Pressure::no_idle) return;
+  for (session::ClientSession* s = sessions_.front(); s != nullptr; s = sessions_.next(s)) {
+    if (s->active() != 0 || s->draining()) continue;
+    s->drain();
+    shared_.metrics.shed(shard_, obs::Shed::idle_connection);
+  }
+  pools_.close_idle();
 }
 
 // ---- the end ----

@@ -83,6 +83,8 @@ class Worker final : private Opening::Owner,
   }
   // Stops accepting, lets every session end in its own time; `drained` is called, here, once all have.
   void drain(std::function<void()> drained);
+  // Sheds what this level says, until the next call. Repeated at no_idle: more has become idle.
+  void pressure(base::Pressure level);
   // Closes what is left, at once.
   void abort();
   // Whether a listener's accept queue, a handshake or a session is left.
@@ -97,6 +99,7 @@ class Worker final : private Opening::Owner,
   void on_door_drained();
   [[nodiscard]] bool seat(Door& door, const net::Endpoint& client, net::AddressTable::Seat& seat);
   [[nodiscard]] bool take_budgets(Door& door);
+  void pause(Door& door);
   void enter(Door& door, net::TcpSocket socket, const net::Endpoint& peer, const net::Endpoint& local,
              net::AddressTable::Seat seat, std::span<const char> early, bool http2);
   void admit(Door& door, std::unique_ptr<net::ByteStream> stream, session::ConnectionInfo info,

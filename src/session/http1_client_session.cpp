@@ -107,7 +107,7 @@ void Http1ClientSession::body_arrived(std::size_t n, bool end) {
   if (end) {
     request_open_ = false;
     wait_for(Waiting::nothing);
-  } else if (unconsumed_ >= limits_.body_window) {
+  } else if (unconsumed_ >= loop_.body_window(limits_.body_window)) {
     connection_->pause();
     wait_for(Waiting::nothing);  // now it is we who keep the client waiting
   } else if (!response_begun_ && waiting_ != Waiting::body) {
@@ -172,7 +172,7 @@ void Http1ClientSession::on_closed(const base::Error& error) {
 
 void Http1ClientSession::consumed(std::size_t n) noexcept {
   unconsumed_ -= std::min(n, unconsumed_);
-  if (request_open_ && !broken_ && unconsumed_ < limits_.body_window) {
+  if (request_open_ && !broken_ && unconsumed_ < loop_.body_window(limits_.body_window)) {
     connection_->resume();
     if (!response_begun_ && waiting_ == Waiting::nothing) wait_for(Waiting::body);
   }

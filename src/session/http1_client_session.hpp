@@ -32,6 +32,7 @@ class Http1ClientSession final : public ClientSession,
   [[nodiscard]] http::Version version() const noexcept override { return http::Version::http11; }
   [[nodiscard]] std::size_t active() const noexcept override { return exchange_ ? 1 : 0; }
   void drain() override;
+  [[nodiscard]] bool draining() const noexcept override { return draining_; }
   void abort(const base::Error& why) override;
 
  private:

@@ -130,7 +130,7 @@ void Http1UpstreamSession::on_data(std::span<const char> bytes, bool end) {
   unconsumed_ += bytes.size();
   if (end) {
     response_ended();
-  } else if (unconsumed_ >= window_) {
+  } else if (unconsumed_ >= loop_.body_window(window_)) {
     connection_->pause();
   }
   if (receiver_ != nullptr) receiver_->on_data(bytes, end);
@@ -147,7 +147,7 @@ void Http1UpstreamSession::on_error(const base::Error& error) {
 
 void Http1UpstreamSession::consumed(std::size_t n) noexcept {
   unconsumed_ -= std::min(n, unconsumed_);
-  if (response_open_ && unconsumed_ < window_) connection_->resume();
+  if (response_open_ && unconsumed_ < loop_.body_window(window_)) connection_->resume();
 }
 
 void Http1UpstreamSession::on_eof() {

@@ -20,6 +20,7 @@ class Http2ClientSession final : public ClientSession, private Http2Session, pri
   [[nodiscard]] const ConnectionInfo& info() const noexcept override { return info_; }
   [[nodiscard]] http::Version version() const noexcept override { return http::Version::http2; }
   [[nodiscard]] std::size_t active() const noexcept override { return borrowed(); }
+  [[nodiscard]] bool draining() const noexcept override { return draining_; }
   void drain() override { drain_for(ClosedBy::drain); }
   void abort(const base::Error& why) override;
 

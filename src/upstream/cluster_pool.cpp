@@ -47,7 +47,10 @@ void Pool::adopt(std::shared_ptr<const ClusterSpec> spec) noexcept {
 
 void Pool::keep(bool keep) {
   keep_ = keep;
-  if (keep_) return;
+  if (!keep_) close_idle();
+}
+
+void Pool::close_idle() {
   for (const auto& e : endpoints_) e->retire_unused();
 }
 

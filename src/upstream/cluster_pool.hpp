@@ -34,6 +34,8 @@ class Pool final : public net::Reapable, private net::Wake {
   void adopt(std::shared_ptr<const ClusterSpec> spec) noexcept;
   // Whether connections are kept for reuse.
   void keep(bool keep);
+  // Closes connections that no exchange uses or waits for.
+  void close_idle();
   [[nodiscard]] bool keeps() const noexcept { return keep_; }
   [[nodiscard]] bool quiet() const noexcept;
   void resolved(const std::string& host);

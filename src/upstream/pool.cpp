@@ -46,6 +46,10 @@ void Pools::drain() {
   for (Pool* pool : all()) pool->keep(false);
 }
 
+void Pools::close_idle() {
+  for (Pool* pool : all()) pool->close_idle();
+}
+
 std::vector<EndpointStatus> Pools::status() const {
   std::vector<EndpointStatus> all;
   for (const auto& [identity, pool] : pools_) pool->status(all);

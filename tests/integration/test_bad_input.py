@@ -334,7 +334,7 @@ def test_at_the_limit_of_open_files_what_is_served_goes_on_and_the_rest_comes_in
             connection.close()
         last = waiting[-1]
         assert ask(last).startswith(b"HTTP/1.1 200"), "who had to wait is served once there is room"
-        assert gw.metrics().value("sallyport_listener_rejected_total", listener="http", reason="limit") >= 1
+        assert gw.metrics().value("sallyport_listener_accept_paused_total", listener="http", reason="files") == 1
         for connection in waiting:
             connection.close()
         wait_until(lambda: curl(gw.url("/bytes/0"), cacert=certs.ca.pem).status == 200, "a new connection", process=gw)

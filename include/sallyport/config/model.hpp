@@ -139,6 +139,9 @@ struct ProcessLimits {
   // CIDRs to which nothing that is counted by address applies: whoever stands for many clients. A
   // proxy or tunnel on this machine does.
   std::vector<std::string> exempt_addresses{"127.0.0.0/8", "::1"};
+  // Resident bytes, near which load is shed rather than the process killed; none given: by what the
+  // control group and the machine have. 0 = no limit.
+  std::optional<std::size_t> memory;
   bool operator==(const ProcessLimits&) const = default;
 };
 

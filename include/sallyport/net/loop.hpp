@@ -21,6 +21,7 @@
 
 #include "sallyport/base/clock.hpp"
 #include "sallyport/base/intrusive_list.hpp"
+#include "sallyport/base/pressure.hpp"
 #include "sallyport/net/timer_wheel.hpp"
 
 namespace sallyport::net {
@@ -106,6 +107,16 @@ class Loop {
   void give_back(std::unique_ptr<char[]> buffer) noexcept;
   [[nodiscard]] std::size_t lent() const noexcept { return lent_; }
 
+  // How short of memory the process is; the worker says it.
+  void pressure(base::Pressure level) noexcept { pressure_ = level; }
+  [[nodiscard]] base::Pressure pressure() const noexcept { return pressure_; }
+  // What a body in flight may hold at the moment where it may hold `full` otherwise. With less
+  // memory there is one TLS record's worth, so that those already admitted stop to grow.
+  [[nodiscard]] std::size_t body_window(std::size_t full) const noexcept {
+    return pressure_ == base::Pressure::none || full < kTightWindow ? full : kTightWindow;
+  }
+  static constexpr std::size_t kTightWindow = 16 * 1024;
+
   // Opens a turn. Nested turns join the outer one.
   class Turn {
    public:
@@ -135,6 +146,7 @@ class Loop {
   base::Duration skipped_{0};
   base::WallTime wall_now_;
   std::uint32_t depth_ = 0;
+  base::Pressure pressure_ = base::Pressure::none;
   bool drain_posted_ = false;
   bool late_posted_ = false;
   base::IntrusiveList<Wake, WakeTag> wakes_;

@@ -40,6 +40,8 @@ enum class RejectReason : std::uint8_t {
   address_limit,
   abuse
 };
+enum class PauseReason : std::uint8_t { files, memory };
+enum class Shed : std::uint8_t { stream, request, idle_connection };
 enum class ClosedBy : std::uint8_t { peer, idle, max_age, error, drain, abuse };
 enum class ConnectResult : std::uint8_t {
   ok,
@@ -189,6 +191,7 @@ class ListenerMetrics {
   // Ends what accepted() began.
   void closed(Shard& shard, PeerKind peer, Proto proto, ClosedBy by) const;
   void rejected(Shard& shard, RejectReason reason) const;
+  void accept_paused(Shard& shard, PauseReason reason) const;
 
   void handshake_begun(Shard& shard) const { shard.add(in_progress_, 1); }
   void handshake_ended(Shard& shard) const { shard.add(in_progress_, -1); }
@@ -209,6 +212,7 @@ class ListenerMetrics {
   std::array<CounterId, 3> connections_total_;  // by PeerKind
   std::array<GaugeId, 3> connections_;
   std::array<CounterId, 7> rejected_;  // by RejectReason
+  std::array<CounterId, 2> paused_;    // by PauseReason
   LazyCounters closed_;
   GaugeId in_progress_;
   std::array<HistogramId, 2> duration_;  // full, resumed
@@ -303,6 +307,7 @@ class Metrics {
   // On a worker, with its shard.
   void stream_reset(Shard& shard, Side side, Dir dir, std::uint32_t error_code) const;
   void goaway(Shard& shard, Side side, Dir dir, std::uint32_t error_code) const;
+  void shed(Shard& shard, Shed what, std::uint64_t n = 1) const;
   void flood(Shard& shard, std::size_t kind) const;  // index of Vocabulary::floods
   // Cut, since it sent a request's body or took a response too slowly.
   void slow_client(Shard& shard, bool reading) const { shard.add(slow_clients_[reading ? 1 : 0]); }
@@ -317,6 +322,7 @@ class Metrics {
   void reloaded(ReloadTrigger trigger, ReloadResult result, base::WallTime when);
   void reload_phase(ReloadPhase phase, base::Duration took);
   void generation(std::uint64_t number);
+  void memory_pressure(std::uint32_t level);
 
   // Read at each scrape, on the scraping thread; must be thread-safe and live as long as this.
   void generations_alive(std::function<double()> read);
@@ -341,6 +347,7 @@ class Metrics {
   std::unique_ptr<Families> families_;
   std::unique_ptr<LazyCounters> stream_resets_, goaways_;
   std::vector<CounterId> floods_;
+  std::array<CounterId, 3> shed_;  // by Shed
   std::array<CounterId, 8> client_ip_;
   std::array<CounterId, 2> slow_clients_;  // sending, reading
   HistogramId loop_lag_;

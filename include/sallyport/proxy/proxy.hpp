@@ -28,7 +28,9 @@ struct ExchangeTag;
 
 class Proxy final : public session::RequestHandler {
  public:
-  Proxy(net::Loop& loop, upstream::Pools& pools, obs::Shard& shard, obs::AccessRing& access);
+  // All outlive the proxy.
+  Proxy(net::Loop& loop, upstream::Pools& pools, const obs::Metrics& metrics, obs::Shard& shard,
+        obs::AccessRing& access);
   ~Proxy();
   Proxy(const Proxy&) = delete;
   Proxy& operator=(const Proxy&) = delete;
@@ -46,6 +48,7 @@ class Proxy final : public session::RequestHandler {
  private:
   friend class Exchange;
   [[nodiscard]] Exchange& begin(session::ClientSession& session, http::Stream& stream);
+  [[nodiscard]] bool shed(session::ClientSession& session, http::Stream& stream);
   void ended(Exchange& exchange);
   // "10.0.0.5:8443", spelled once for each of the few endpoints there are.
   [[nodiscard]] std::string_view text_of(const net::Endpoint& endpoint);
@@ -54,6 +57,7 @@ class Proxy final : public session::RequestHandler {
 
   net::Loop& loop_;
   upstream::Pools& pools_;
+  const obs::Metrics& metrics_;
   obs::Shard& shard_;
   obs::AccessRing& access_;
   SnapshotRef snapshot_;

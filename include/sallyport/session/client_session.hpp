@@ -106,6 +106,7 @@ class ClientSession : public net::Reapable, public base::ListHook<SessionTag> {
   [[nodiscard]] virtual std::size_t active() const noexcept = 0;  // running exchanges
   // Two-phase GOAWAY, or `Connection: close` on the next response; idle HTTP/1 closes at once.
   virtual void drain() = 0;
+  [[nodiscard]] virtual bool draining() const noexcept = 0;
   // Closes now; receivers get `why`; on_session_closed is not called.
   virtual void abort(const base::Error& why) = 0;
 };

@@ -54,6 +54,8 @@ class Pools {
   void resolved(const std::shared_ptr<const Resolution>& resolution);
   // Shutting down: nothing is kept for reuse any more. Exchanges that run are still served.
   void drain();
+  // Closes what is idle now; pools go on keeping what comes free later.
+  void close_idle();
 
   [[nodiscard]] std::size_t size() const noexcept { return pools_.size(); }
   [[nodiscard]] std::vector<EndpointStatus> status() const;

@@ -284,3 +284,13 @@ TEST_CASE("a late flush whose owner dies is forgotten") {
   }
   loop.io().poll();
 }
+
+TEST_CASE("a body in flight may hold less while memory is short") {
+  Loop loop;
+  CHECK(loop.body_window(256 * 1024) == 256 * 1024);
+  loop.pressure(sallyport::base::Pressure::no_connections);
+  CHECK(loop.body_window(256 * 1024) == Loop::kTightWindow);
+  CHECK(loop.body_window(1000) == 1000);
+  loop.pressure(sallyport::base::Pressure::none);
+  CHECK(loop.body_window(256 * 1024) == 256 * 1024);
+}

@@ -1,0 +1,46 @@
+// Looks at the process's memory ten times a second, near the limit fifty times, and tells the workers what to
+// shed.
+//
+// Owned by the Server, on the control thread. While a level holds, memory that the allocator
+// keeps for reuse is given back to the kernel, once a second: only then can resident memory
+// fall, and the level end.
+#pragma once
+
+#include <atomic>
+#include <functional>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include "sallyport/base/clock.hpp"
+
+#include "memory.hpp"
+
+namespace sallyport::runtime {
+
+class MemoryWatch {
+ public:
+  // Told when the level changes, and once a second while idle connections are to be closed.
+  using OnPressure = std::function<void(base::Pressure level, std::uint64_t resident)>;
+
+  MemoryWatch(boost::asio::io_context& io, OnPressure on_pressure);
+
+  // Bytes; 0 = no limit. The first call starts it.
+  void limit(std::uint64_t bytes);
+  // Any thread.
+  [[nodiscard]] std::uint64_t limit() const noexcept { return limit_.load(std::memory_order_relaxed); }
+
+ private:
+  void wait();
+  void look();
+
+  OnPressure on_pressure_;
+  PressureGauge gauge_;
+  std::atomic<std::uint64_t> limit_{0};
+  boost::asio::steady_timer timer_;
+  base::Instant trimmed_{};
+  bool started_ = false;
+  bool near_ = false;  // the limit
+};
+
+}  // namespace sallyport::runtime
