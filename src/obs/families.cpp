@@ -117,6 +117,8 @@ void add_http(const Maker& make, Families& f) {
   f.local_replies =
       make.counter("sallyport_http_local_replies_total", "Responses that Sallyport itself gave, by reason.",
                    {"route", "code", "reason"});
+  f.cut_off = make.counter("sallyport_http_cut_off_total",
+                           "Requests that ended without a whole response, by reason.", {"route", "reason"});
   f.stream_resets = make.counter("sallyport_h2_streams_reset_total", "HTTP/2 RST_STREAM frames.",
                                  {"side", "dir", "error_code"});
   f.goaways =

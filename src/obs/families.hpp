@@ -24,7 +24,8 @@ struct Families {
   Ref listener_connections_total, listener_connections, listener_rejected, connection_closed;
   Ref addresses_untracked;
   Ref accept_paused, memory_pressure, shed;
-  Ref requests, request_duration, first_byte, in_flight, request_bytes, response_bytes, local_replies;
+  Ref requests, request_duration, first_byte, in_flight, request_bytes, response_bytes, local_replies,
+      cut_off;
   Ref stream_resets, goaways, floods, slow_clients;
   Ref upstream_connections_total, upstream_connections, upstream_connect, upstream_tls, upstream_response;
   Ref upstream_requests, upstream_retries, upstream_pending, upstream_endpoints, upstream_ejections;

@@ -247,6 +247,11 @@ RouteMetrics::RouteMetrics(Metrics& metrics, std::string route)
                   return metrics.registry_.counter(metrics.families_->requests,
                                                    {route, word(kProtos), method, code});
                 }),
+      cut_off_(reasons_,
+               [&metrics, route](std::size_t reason) {
+                 return metrics.registry_.counter(metrics.families_->cut_off,
+                                                  {route, metrics.vocabulary_.reply_reasons[reason]});
+               }),
       duration_(kCodeClasses.size(), metrics.buckets_.request,
                 [&metrics, route](std::size_t index) {
                   return metrics.registry_.histogram(metrics.families_->request_duration,
@@ -281,6 +286,10 @@ void RouteMetrics::first_byte(Shard& shard, unsigned status, base::Duration took
 void RouteMetrics::local_reply(Shard& shard, unsigned status, std::size_t reason) const {
   if (reason >= reasons_ || class_of(status) == 0) return;
   local_replies_.add(shard, static_cast<std::uint32_t>(status << 16 | reason));
+}
+
+void RouteMetrics::cut_off(Shard& shard, std::size_t reason) const {
+  if (reason < reasons_) cut_off_.add(shard, reason);
 }
 
 UpstreamMetrics::UpstreamMetrics(Metrics& metrics, std::string upstream)

@@ -14,15 +14,13 @@ constexpr base::Milliseconds kHalfClosedTunnel{10'000};
 
 upstream::Outcome outcome_of(const base::Error& error) noexcept {
   using upstream::Outcome;
+  if (error.fault != base::Fault::upstream) return Outcome::neutral;
   switch (error.code) {
     case ErrorCode::head_timeout:
     case ErrorCode::idle_timeout:
     case ErrorCode::body_timeout:
       return Outcome::timeout;
-    case ErrorCode::canceled:
-    case ErrorCode::draining:
     case ErrorCode::stream_refused:
-    case ErrorCode::total_timeout:
       return Outcome::neutral;
     default:
       return error.reused ? Outcome::neutral : Outcome::reset;
@@ -187,7 +185,8 @@ bool Exchange::admit(const RouteEntry& entry) {
   if (head_.authority().empty())
     head_.set_authority(info.sni.empty() ? std::string_view(entry.host) : info.sni);
   entry.chain.on_request(filter_context(), head_);
-  if (carries_grpc(*entry.cluster) && is_grpc(head_)) client_->unhurried();
+  conversation_ = carries_grpc(*entry.cluster) && is_grpc(head_);
+  if (conversation_) client_->unhurried();
   request_.emplace(proxy_.pools_.pool(entry.cluster), changed_);
   if (entry.timeouts.total.count() != 0) {
     proxy_.loop_.timers().arm(total_, entry.timeouts.total, proxy_.loop_.now());
@@ -240,7 +239,7 @@ void Exchange::send_request() {
   upstream.send_request(head_, whole);
   // A WebSocket's bytes flow once it is accepted.
   if (!whole && head_.protocol().empty()) up_.connect(&upstream);
-  watch(route().timeouts.first_byte);
+  watch_request();
 }
 
 bool Exchange::try_again() {
@@ -336,14 +335,17 @@ void Exchange::client_data(std::span<const char> bytes, bool end) {
   up_.on_data(bytes, end);
   if (tunnel_ && end) {
     watch(kHalfClosedTunnel);
-  } else if (head_sent_ || end) {
-    watch(head_sent_ ? idle_timeout() : route().timeouts.first_byte);
+  } else if (head_sent_) {
+    watch(idle_timeout());
+  } else if (end || !deadline_.armed()) {
+    watch_request();
   }
   if (end) changed_.raise();
 }
 
 void Exchange::client_trailers(http::Fields&& trailers) {
   up_.on_trailers(std::move(trailers));
+  if (!head_sent_) watch_request();
   changed_.raise();
 }
 
@@ -357,14 +359,24 @@ void Exchange::client_failed(const base::Error& error) {
   client_ = nullptr;
   up_.source(nullptr);
   // A client that has all of its response may leave.
-  if (!head_sent_ || !down_.delivered()) {
+  if (!client_has_all()) {
     if (!error_) error_ = error;
     reason_ = Reason::client_gone;
+    cut_off_ = true;
   }
   down_.connect(nullptr);
   base::Error cancel = base::client_error(ErrorCode::canceled);
   drop_upstream(cancel, upstream::Outcome::neutral);
   changed_.raise();
+}
+
+// Over HTTP/1.x the stated length ends a response; an HTTP/2 upstream's END_STREAM may still be to come.
+bool Exchange::client_has_all() const noexcept {
+  if (!head_sent_) return false;
+  if (down_.delivered()) return true;
+  const bool stated =
+      head_.version != http::Version::http2 && !tunnel_ && response_.body.kind == http::BodySize::Kind::known;
+  return stated && down_.sent() >= response_.body.length;
 }
 
 // ---- meanwhile: the upstream ----
@@ -373,6 +385,7 @@ void Exchange::upstream_response(http::ResponseHead&& head, bool end) {
   if (head.informational() && head.status != 101) {
     if (client_ != nullptr) client_->send_response(head, false);
     response_begun_ = true;
+    watch_request();
     return;
   }
   std::swap(response_, head);
@@ -399,7 +412,7 @@ void Exchange::upstream_trailers(http::Fields&& trailers) {
 void Exchange::upstream_took(std::size_t n) {
   up_.on_sent(n);
   if (!response_arrived_) {
-    watch(route().timeouts.first_byte);
+    watch_request();
   } else if (head_sent_) {
     watch(idle_timeout());
   }
@@ -425,6 +438,8 @@ void Exchange::give_up(const base::Error& error) {
   if (!error_) error_ = error;
   if (lease_) drop_upstream(base::gateway_error(ErrorCode::canceled), outcome_of(error));
   if (head_sent_ && client_ != nullptr) {
+    reason_ = answer_for(error).reason;
+    cut_off_ = true;
     std::exchange(client_, nullptr)->reset(error);
   } else if (response_arrived_ && !head_sent_) {
     // The head is here but not passed on: what failed is the rest of it, so there is nothing to pass.
@@ -445,6 +460,16 @@ void Exchange::drop_upstream(const base::Error& why, upstream::Outcome outcome) 
 
 base::Milliseconds Exchange::idle_timeout() const noexcept {
   return tunnel_ ? route().timeouts.tunnel : route().timeouts.idle;
+}
+
+// Before the response's head. As long as it is the client's turn to send, its session watches it:
+// a client that stalls must not pass for an upstream that does not answer.
+void Exchange::watch_request() {
+  if (!lease_) return;
+  const bool asked_to_go_on = !head_.expects_continue || response_begun_ || up_.bytes() != 0;
+  const bool watched_there = head_.protocol().empty() && !conversation_;
+  const bool clients_turn = !up_.ended() && watched_there && asked_to_go_on && lease_.stream().unsent() == 0;
+  watch(clients_turn ? base::Milliseconds{0} : route().timeouts.first_byte);
 }
 
 void Exchange::watch(base::Milliseconds idle) {

@@ -40,6 +40,7 @@ class Exchange final : public net::Reapable, public base::ListHook<ExchangeTag> 
     void on_response(http::ResponseHead&&, bool) override {}
     void on_data(std::span<const char> bytes, bool end) override { exchange_.client_data(bytes, end); }
     void on_trailers(http::Fields&& trailers) override { exchange_.client_trailers(std::move(trailers)); }
+    void on_request_broken(const base::Error& error) override { exchange_.give_up(error); }
     void on_sent(std::size_t n) override { exchange_.client_took(n); }
     void on_error(const base::Error& error) override { exchange_.client_failed(error); }
 
@@ -100,6 +101,8 @@ class Exchange final : public net::Reapable, public base::ListHook<ExchangeTag> 
 
   void give_up(const base::Error& error);
   void drop_upstream(const base::Error& why, upstream::Outcome outcome) noexcept;
+  [[nodiscard]] bool client_has_all() const noexcept;
+  void watch_request();
   void watch(base::Milliseconds idle);
   void on_deadline();
   void on_total();
@@ -146,9 +149,11 @@ class Exchange final : public net::Reapable, public base::ListHook<ExchangeTag> 
   bool response_end_ = false;      // … which was all
   bool response_begun_ = false;    // anything of a response was passed on
   bool head_sent_ = false;         // a final head went to the client
+  bool cut_off_ = false;           // the client did not get a whole response
   bool reused_ = false;
   bool fresh_ = false;  // the next try wants a connection that was never idle
   bool tunnel_ = false;
+  bool conversation_ = false;  // gRPC: the client may pause within its request
   net::MemberTimer<Exchange, &Exchange::on_deadline> deadline_{*this};
   net::MemberTimer<Exchange, &Exchange::on_total> total_{*this};
   base::Task<> life_;

@@ -33,6 +33,7 @@ std::string_view http_date(base::WallTime now) {
 void Exchange::reply(const Answer& answer) {
   if (answer.status == 0) {
     reason_ = answer.reason;
+    cut_off_ = true;
     if (client_ != nullptr) std::exchange(client_, nullptr)->reset(error_);
     return;
   }
@@ -149,7 +150,9 @@ void Exchange::record() {
     if (first_byte_) metrics->first_byte(proxy_.shard_, status_, *first_byte_);
     metrics->request_bytes(proxy_.shard_, up_.bytes());
     metrics->response_bytes(proxy_.shard_, down_.bytes());
-    if (reason_ != Reason::none && upstream_status_ == 0) {
+    if (cut_off_) {
+      metrics->cut_off(proxy_.shard_, static_cast<std::size_t>(reason_));
+    } else if (reason_ != Reason::none && upstream_status_ == 0) {
       metrics->local_reply(proxy_.shard_, status_, static_cast<std::size_t>(reason_));
     }
   }

@@ -91,7 +91,8 @@ void Http1ClientSession::on_request(http::RequestHead&& head, bool end) {
   const bool body = !end && head.protocol().empty();  // a tunnel's bytes are none
   body_.renew();
   long_body_ = body && (!short_body || head.expects_continue);
-  wait_for(body ? Waiting::body : Waiting::nothing);
+  // Who expects a 100 sends nothing until it comes: that is not the client's delay.
+  wait_for(body && !head.expects_continue ? Waiting::body : Waiting::nothing);
   handler_.on_request(*this, *this, std::move(head), end);
 }
 
@@ -126,16 +127,21 @@ void Http1ClientSession::on_error(const base::Error& error) {
   if (!lingering_ && !closed_) answer_bad_request(error);
 }
 
-// The input is unreadable from here on. What runs is told, and if no response has begun the
-// handler answers with an error of its own; then the connection closes.
+// The input is unreadable from here on. What runs answers if no response has begun, where nothing
+// runs the handler does; then the connection closes.
 void Http1ClientSession::answer_bad_request(const base::Error& error) {
   broken_ = true;
   wait_for(Waiting::nothing);
   connection_->pause();
-  const bool begun = exchange_ && response_begun_;
-  fail_exchange(error);
-  if (begun) {
+  if (exchange_ && response_begun_) {
+    fail_exchange(error);
     close_now(ClosedBy::error, true);
+    return;
+  }
+  if (exchange_) {
+    request_open_ = false;
+    codec_.close_after();
+    if (receiver_ != nullptr) receiver_->on_request_broken(error);
     return;
   }
   begin_exchange();
@@ -193,6 +199,7 @@ void Http1ClientSession::send_response(const http::ResponseHead& head, bool end)
   codec_.write_response(head, end, out_);
   write_out();
   if (head.status == 101) connection_->resume();
+  if (head.status == 100 && request_open_ && waiting_ == Waiting::nothing) wait_for(Waiting::body);
   if (!interim) {
     // A WebSocket request that is not accepted has no body; any other, and a tunnel, may go on for
     // as long as it likes.

@@ -50,7 +50,7 @@ void Http2ClientSession::on_request(http2::StreamId id, http::RequestHead&& head
   if (end) {
     remote_ended(stream);
   } else if (head.protocol().empty()) {
-    await_body(stream);
+    await_body(stream, head);
   }
   handler_.on_request(*this, stream, std::move(head), end);
   if (limits_.requests != 0 && served_ >= limits_.requests) drain_for(ClosedBy::max_age);
@@ -58,11 +58,6 @@ void Http2ClientSession::on_request(http2::StreamId id, http::RequestHead&& head
 
 void Http2ClientSession::on_bad_request(http2::StreamId id, const base::Error& error) {
   handler_.on_bad_request(*this, open(id), error);
-}
-
-bool Http2ClientSession::stall_is_bad_request(Http2Stream& stream) {
-  handler_.on_bad_request(*this, stream, base::client_error(base::ErrorCode::body_timeout));
-  return true;
 }
 
 void Http2ClientSession::on_goaway(http2::StreamId, std::uint32_t code) {

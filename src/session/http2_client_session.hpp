@@ -44,7 +44,6 @@ class Http2ClientSession final : public ClientSession, private Http2Session, pri
   // Http2Session
   void on_streams_changed() override;
   void on_connection_over(const base::Error& error) override;
-  bool stall_is_bad_request(Http2Stream& stream) override;
   void on_too_slow(bool reading) override { owner_.on_slow_client(reading); }
 
   void on_wake() override;

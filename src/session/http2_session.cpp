@@ -82,6 +82,8 @@ void Http2Stream::on_wake() {
 void Http2Stream::send_response(const http::ResponseHead& head, bool end) {
   if (closed_) return;
   if (!head.informational() || head.status == 101) responded_ = true;
+  expecting_ = false;
+  watch();
   if (end) local_end_ = true;
   session_.codec_.send_response(id_, head, end);
   session_.pump_soon();
@@ -148,7 +150,7 @@ void Http2Stream::unhurried() noexcept {
 // rest: WINDOW_UPDATE waits until it is worth a frame. A request that is being answered may take
 // its time (gRPC, WebSocket): the exchange's idle timeout rules.
 bool Http2Stream::owes_body() const noexcept {
-  return !remote_end_ && !responded_ && !unhurried_ && unconsumed_ < session_.window_ / 2;
+  return !remote_end_ && !responded_ && !unhurried_ && !expecting_ && unconsumed_ < session_.window_ / 2;
 }
 
 // What keeps our bytes back is the window of this very stream. Whatever the connection is slow
@@ -185,10 +187,12 @@ void Http2Stream::on_stall() {
   session_.on_too_slow(refusing);
   base::Error stalled = base::client_error(base::ErrorCode::body_timeout);
   stalled.fault = session_.peer_fault_;
+  if (receiver_ != nullptr && session_.side_ == http2::Side::client && !responded_) {
+    receiver_->on_request_broken(stalled);
+    return;
+  }
   http::StreamReceiver* receiver = std::exchange(receiver_, nullptr);
-  const bool answerable = borrowed_ && unsent() == 0;
   if (receiver != nullptr) receiver->on_error(stalled);
-  if (answerable && session_.stall_is_bad_request(*this)) return;
   session_.codec_.reset(id_, kCancel);
   session_.pump_soon();
   session_.release(*this);
@@ -273,7 +277,7 @@ void Http2Stream::forget_peer() noexcept {
   id_ = 0;
   unconsumed_ = 0;
   borrowed_ = true;
-  remote_end_ = local_end_ = responded_ = closed_ = unhurried_ = false;
+  remote_end_ = local_end_ = responded_ = closed_ = unhurried_ = expecting_ = false;
   receiving_.renew();
   sending_.renew();
 }
@@ -342,6 +346,7 @@ void Http2Session::on_data(http2::StreamId id, std::span<const char> bytes, bool
   }
   stream->unconsumed_ += bytes.size();
   stream->receiving_.moved(bytes.size(), loop_.now());
+  stream->expecting_ = false;
   stream->watch();
   stream->receiver_->on_data(bytes, end);
 }

@@ -59,6 +59,7 @@ class Http2Stream final : public http::Stream, private net::Wake {
   bool remote_end_ = false;  // their message is complete
   bool local_end_ = false;   // ours is queued to its end
   bool responded_ = false;   // client side: the final head is queued
+  bool expecting_ = false;   // client side: it waits for a 100 before it sends
   bool closed_ = false;      // the codec knows it no more
   bool unhurried_ = false;   // their message is a conversation
   Patience receiving_;
@@ -85,10 +86,9 @@ class Http2Session : protected net::ByteStream::Handler, protected http2::Codec:
   virtual ~Http2Session() = default;
 
   // What the sides do differently.
-  virtual void on_streams_changed() = 0;                             // one opened or closed
-  virtual void on_connection_over(const base::Error& error) = 0;     // all receivers have been told
-  virtual bool stall_is_bad_request(Http2Stream&) { return false; }  // true: the side answered it
-  virtual void on_too_slow(bool /*reading*/) {}                      // for counters
+  virtual void on_streams_changed() = 0;                          // one opened or closed
+  virtual void on_connection_over(const base::Error& error) = 0;  // all receivers have been told
+  virtual void on_too_slow(bool /*reading*/) {}                   // for counters
 
   void start_reading() { connection_->start(*this); }
   Http2Stream& open(http2::StreamId id);
@@ -105,7 +105,10 @@ class Http2Session : protected net::ByteStream::Handler, protected http2::Codec:
   [[nodiscard]] bool no_streams() const noexcept { return streams_.empty(); }
   void go_quiet();
   // A request's body is awaited from here on, also when not a byte of it comes.
-  static void await_body(Http2Stream& stream) { stream.watch(); }
+  static void await_body(Http2Stream& stream, const http::RequestHead& head) {
+    stream.expecting_ = head.expects_continue;
+    stream.watch();
+  }
   static void remote_ended(Http2Stream& stream) noexcept { stream.remote_end_ = true; }
   [[nodiscard]] static http::StreamReceiver* receiver_of(Http2Stream& stream) noexcept {
     return stream.receiver_;

@@ -226,6 +226,17 @@ def test_gateway_errors_eject_and_when_all_fail_they_are_tried_all_the_same(serv
     assert [alone().status for _ in range(6)] == [503] * 6  # better a try than a refusal
 
 
+def test_what_clients_do_wrong_ejects_nobody(serve, origin):
+    """A client that sends too much, again and again, must not take an endpoint away from the others."""
+    upstream = {"protocol": "h1", "endpoints": [origin.endpoint()], "ejection": {"failures": 2, "max_ejected": "100%"}}
+    ask = serve(upstream, limits={"request_body": "1KiB"})
+    for _ in range(6):  # chunked: that it is too long shows only once the upstream was asked
+        answer = ask("/upload", "-H", "Transfer-Encoding: chunked", http="1.1", method="POST", data=b"x" * 5000)
+        assert answer.status == 413
+    assert ask.value("ejections_total") == 0
+    assert ask("/bytes/1").status == 200
+
+
 # ---- balance ----
 
 

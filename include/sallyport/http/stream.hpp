@@ -25,8 +25,9 @@
 
 namespace sallyport::http {
 
-// What arrives. After on_end, on_trailers (which is an end) or on_error nothing more arrives in
-// that direction; after on_error nothing in either, and the stream must not be used again.
+// What arrives. After on_end, on_trailers (which is an end), on_request_broken or on_error nothing
+// more arrives in that direction; after on_error nothing in either, and the stream must not be
+// used again.
 class StreamReceiver {
  public:
   // Upstream side only. Zero or more 1xx (never 101), then one other head (101 = tunnel from here on).
@@ -34,6 +35,9 @@ class StreamReceiver {
   virtual void on_data(std::span<const char> bytes,
                        bool end) = 0;  // the view dies with the call; may be empty with end
   virtual void on_trailers(Fields&& trailers) = 0;
+  // Client side only, and only before a response was begun: the rest of the request did not come
+  // in time or cannot be read. The stream still takes a response, which says so.
+  virtual void on_request_broken(const base::Error&) {}
   // n bytes of what send_data() took have left the stream's buffer for the connection.
   virtual void on_sent(std::size_t n) = 0;
   virtual void on_error(const base::Error& error) = 0;

@@ -234,12 +234,14 @@ class RouteMetrics {
   void response_bytes(Shard& shard, std::uint64_t n) const { shard.add(response_bytes_, n); }
   // A reply of our own; `reason` is an index of Vocabulary::reply_reasons.
   void local_reply(Shard& shard, unsigned status, std::size_t reason) const;
+  // Ended without a whole response; `reason` likewise.
+  void cut_off(Shard& shard, std::size_t reason) const;
 
  private:
   std::size_t methods_, reasons_;
   GaugeId in_flight_;
   CounterId request_bytes_, response_bytes_;
-  LazyCounters requests_;
+  LazyCounters requests_, cut_off_;
   LazyHistograms duration_, first_byte_;
   KeyedCounters<std::uint32_t> local_replies_;  // status << 16 | reason
 };

@@ -34,6 +34,8 @@ class BodyPipe {
   void on_sent(std::size_t n);
 
   [[nodiscard]] std::uint64_t bytes() const noexcept { return received_; }
+  // By the present sink, for its connection.
+  [[nodiscard]] std::uint64_t sent() const noexcept { return sent_; }
   // The message's end has arrived.
   [[nodiscard]] bool ended() const noexcept { return ended_; }
   // … and everything was passed to the sink.

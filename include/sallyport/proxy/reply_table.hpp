@@ -2,7 +2,8 @@
 // access log and in the metrics. Nobody else picks a status.
 //
 // Pure. (what, whose fault, was a head sent) → a status, or a reset; the reason is the metric's
-// label `reason` of sallyport_http_local_replies_total and the access log's "reason".
+// label `reason` of sallyport_http_local_replies_total and, where the client got no whole response,
+// of sallyport_http_cut_off_total; and the access log's "reason".
 #pragma once
 
 #include <array>

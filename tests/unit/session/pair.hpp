@@ -89,6 +89,8 @@ struct Log final : http::StreamReceiver {
   std::string trailer;  // the value of "x-sum"
   bool ended = false;
   std::optional<base::Error> error;
+  std::optional<base::Error> broken;
+  std::function<void(http::Stream&)> when_broken;
   std::size_t sent = 0;
   http::Stream* stream = nullptr;
   bool gives_credit = true;
@@ -113,6 +115,11 @@ struct Log final : http::StreamReceiver {
     if (ended || error) ++after_end;
     trailer = trailers.find("x-sum").value_or("");
     ended = true;
+  }
+  void on_request_broken(const base::Error& e) override {
+    if (ended || error || broken) ++after_end;
+    broken = e;
+    if (when_broken) when_broken(*stream);
   }
   void on_sent(std::size_t n) override { sent += n; }
   void on_error(const base::Error& e) override {
