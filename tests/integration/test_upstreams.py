@@ -231,7 +231,7 @@ def test_what_clients_do_wrong_ejects_nobody(serve, origin):
     upstream = {"protocol": "h1", "endpoints": [origin.endpoint()], "ejection": {"failures": 2, "max_ejected": "100%"}}
     ask = serve(upstream, limits={"request_body": "1KiB"})
     for _ in range(6):  # chunked: that it is too long shows only once the upstream was asked
-        answer = ask("/upload", "-H", "Transfer-Encoding: chunked", http="1.1", method="POST", data=b"x" * 5000)
+        answer = ask("/upload", http="1.1", method="POST", data=b"x" * 5000, headers=["Transfer-Encoding: chunked"])
         assert answer.status == 413
     assert ask.value("ejections_total") == 0
     assert ask("/bytes/1").status == 200
