@@ -364,7 +364,12 @@ void Http2Session::on_sent(http2::StreamId id, std::size_t n) {
   if (stream == nullptr) return;
   opening_.moved(n, loop_.now());
   stream->sending_.moved(n, loop_.now());
-  stream->watch();
+  // The library takes these bytes off the window only after it has framed them.
+  if (stream->unsent() == 0) {
+    stream->watch();
+  } else {
+    cut_short_.push_back(id);
+  }
   if (stream->receiver_ != nullptr) stream->receiver_->on_sent(n);
 }
 
@@ -401,6 +406,10 @@ void Http2Session::on_flush() {
     out_.clear();
     if (!more) break;
   }
+  for (const http2::StreamId id : cut_short_) {
+    if (Http2Stream* stream = find(id)) stream->watch();
+  }
+  cut_short_.clear();
   watch_writing();
   codec_failed();
 }

@@ -153,6 +153,7 @@ class Http2Session : protected net::ByteStream::Handler, protected http2::Codec:
   boost::unordered_flat_map<http2::StreamId, std::unique_ptr<Http2Stream>> streams_;
   std::vector<std::unique_ptr<Http2Stream>> unopened_;  // upstream side: lent, no request sent yet
   std::vector<std::unique_ptr<Http2Stream>> spare_;
+  std::vector<http2::StreamId> cut_short_;         // within a pump: framed in part
   std::vector<http2::StreamId> cancel_when_sent_;  // our message is whole, theirs is not and nobody wants it
   net::MemberTimer<Http2Session, &Http2Session::on_write_stall> write_timer_{*this};
 };

@@ -243,6 +243,32 @@ TEST_CASE("a request body that stalls is answered, not waited for") {
   CHECK(log.status == 408);
 }
 
+TEST_CASE("a reader that opens its window by a few bytes now and then is cut") {
+  ClientLimits limits;
+  limits.write_stall = base::Milliseconds(30'000);
+  UpstreamLimits narrow;
+  narrow.stream_window = 16;
+  Pair pair(http::Version::http2, limits, narrow);
+  Log log;
+  log.gives_credit = false;
+  pair.run([&] { pair.open(log).send_request(request("GET", "/"), true); });
+  const std::string body(1000, 'x');
+  pair.run([&] {
+    pair.arrived.front().stream->send_response(response(200, known(body.size())), false);
+    pair.arrived.front().stream->send_data(bytes(body), true);
+  });
+  for (int i = 0; i < 2; ++i) {
+    pair.wait(base::Milliseconds(10'000));
+    pair.run([&] { log.stream->consumed(8); });
+    CHECK_FALSE(log.error);
+  }
+  pair.wait(base::Milliseconds(15'000));
+  CHECK(log.error);
+  CHECK(pair.arrived.front().log.error);
+  CHECK(pair.slow_readers == 1);
+  CHECK_FALSE(pair.server_closed);
+}
+
 TEST_CASE("a drain lets what runs end, then closes") {
   Pair pair(version_under_test());
   Log log;
