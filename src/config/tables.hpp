@@ -14,6 +14,7 @@ SALLYPORT_CONFIG_TABLE(Abuse);
 SALLYPORT_CONFIG_TABLE(MinRate);
 SALLYPORT_CONFIG_TABLE(H2Limits);
 SALLYPORT_CONFIG_TABLE(ClientLimits);
+SALLYPORT_CONFIG_TABLE(Paths);
 SALLYPORT_CONFIG_TABLE(TcpKeepalive);
 SALLYPORT_CONFIG_TABLE(ProxyProtocol);
 SALLYPORT_CONFIG_TABLE(Listener);
@@ -67,6 +68,11 @@ void finish(Reader& reader, const Node& node, Model& model);
 // 301, 302, 303, 307 or 308.
 void read_redirect_code(Reader& reader, const Node& node, std::uint16_t& to);
 
+const Words<DotSegments>& words_of(DotSegments);
+const Words<EscapedSlashes>& words_of(EscapedSlashes);
+const Words<RepeatedSlashes>& words_of(RepeatedSlashes);
+const Words<Escapes>& words_of(Escapes);
+const Words<Underscores>& words_of(Underscores);
 const Words<ListenerProtocol>& words_of(ListenerProtocol);
 const Words<TlsVersion>& words_of(TlsVersion);
 const Words<ClientAuthMode>& words_of(ClientAuthMode);

@@ -93,6 +93,45 @@ const Keys<ClientLimits>& keys_of(const ClientLimits*) {
   return keys;
 }
 
+const Words<DotSegments>& words_of(DotSegments) {
+  static const Words<DotSegments> words{
+      {"resolve", DotSegments::resolve}, {"reject", DotSegments::reject}, {"keep", DotSegments::keep}};
+  return words;
+}
+const Words<EscapedSlashes>& words_of(EscapedSlashes) {
+  static const Words<EscapedSlashes> words{
+      {"keep", EscapedSlashes::keep}, {"decode", EscapedSlashes::decode}, {"reject", EscapedSlashes::reject}};
+  return words;
+}
+const Words<RepeatedSlashes>& words_of(RepeatedSlashes) {
+  static const Words<RepeatedSlashes> words{{"keep", RepeatedSlashes::keep},
+                                            {"merge", RepeatedSlashes::merge},
+                                            {"reject", RepeatedSlashes::reject}};
+  return words;
+}
+const Words<Escapes>& words_of(Escapes) {
+  static const Words<Escapes> words{{"normalize", Escapes::normalize}, {"keep", Escapes::keep}};
+  return words;
+}
+const Words<Underscores>& words_of(Underscores) {
+  static const Words<Underscores> words{
+      {"drop", Underscores::drop}, {"reject", Underscores::reject}, {"keep", Underscores::keep}};
+  return words;
+}
+
+const Keys<Paths>& keys_of(const Paths*) {
+  using T = Paths;
+  static const Keys<T> keys{
+      key("dot_segments", &T::dot_segments,
+          "/a/../b, also with %2E: resolve (to /b), reject with 400, or keep; unless kept, one that is "
+          "hidden behind %2F, double encoding or a ; is refused"),
+      key("escaped_slashes", &T::escaped_slashes, "%2F, %5C and the backslash: keep, decode to /, or reject"),
+      key("repeated_slashes", &T::repeated_slashes, "/a//b: keep, merge to /a/b, or reject"),
+      key("escapes", &T::escapes, "normalize (%61 to a, %c3 to %C3) or keep"),
+  };
+  return keys;
+}
+
 const Keys<TcpKeepalive>& keys_of(const TcpKeepalive*) {
   using T = TcpKeepalive;
   static const Keys<T> keys{
@@ -152,6 +191,8 @@ const Keys<Listener>& keys_of(const Listener*) {
       key("proxy_protocol", &T::proxy_protocol, "a load balancer in front tells the client's address"),
       key("timeouts", &T::timeouts, "laid over the global ones"),
       key("limits", &T::limits, "laid over the global ones"),
+      key("paths", &T::paths, "laid over the global ones"),
+      key("underscores", &T::underscores, "instead of the global one"),
   };
   return keys;
 }

@@ -38,6 +38,8 @@ void read_listeners(Reader& reader, const Node& node, Model& to) {
   Listener base;
   base.timeouts = to.timeouts;
   base.limits = to.limits;
+  base.paths = to.paths;
+  base.underscores = to.underscores;
   Codec<std::vector<Listener>>::read_onto(reader, node, to.listeners, {}, base);
   if (node.kind == Node::Kind::sequence && node.items.empty())
     reader.error(node, "an empty list: nothing would be listened on");
@@ -175,6 +177,10 @@ const Keys<Model>& keys_of(const Model*) {
       section<T>("limits", "of the process, and of a client connection, which a listener may set its own of",
                  lift(&T::process_limits, process_limits) +
                      lift(&T::limits, keys_of(static_cast<const ClientLimits*>(nullptr)))),
+      key("paths", &T::paths,
+          "what is made of a request's path before routing, rewriting and upstreams see it"),
+      key("underscores", &T::underscores,
+          "fields such as X_Forwarded_For, which a CGI could take for ours: drop, reject with 400, or keep"),
       required(Key<T>{"listeners", "where clients connect", &read_listeners,
                       [] { return Codec<std::vector<Listener>>::schema({}); }}),
       key("admin", &T::admin, "/metrics, /healthz, /readyz; none when left out"),

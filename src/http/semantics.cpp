@@ -245,6 +245,14 @@ HopByHop take_hop_by_hop(Fields& fields) noexcept {
   return hop;
 }
 
+bool collides_by_underscore(std::string_view name, std::span<const std::string> others) {
+  if (name.find('_') == std::string_view::npos) return false;
+  std::string dashed(name);
+  std::replace(dashed.begin(), dashed.end(), '_', '-');
+  return field_id(dashed) != FieldId::other || dashed.starts_with("x-forwarded-") ||
+         dashed.starts_with("cf-") || std::binary_search(others.begin(), others.end(), dashed);
+}
+
 bool is_forbidden_trailer(std::string_view name, FieldId id) noexcept {
   switch (id) {
     case FieldId::age:

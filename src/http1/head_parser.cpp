@@ -16,6 +16,8 @@ using base::ErrorCode;
 constexpr std::size_t kMethodBytes = 32;
 constexpr std::string_view kVersion = "HTTP/1.";
 constexpr std::size_t kVersionBytes = kVersion.size() + 1;
+constexpr std::size_t kMajor = 5;  // where the digits stand
+constexpr std::size_t kMinor = 7;
 constexpr std::size_t kNameBytes = 0xFFFF;  // what a table entry holds
 
 constexpr bool is_digit(char c) {
@@ -124,20 +126,17 @@ HeadParser::Step HeadParser::read_target(std::string_view text) {
 // Both start lines hold it; a request's line ends behind it, a response's goes on with a space.
 HeadParser::Step HeadParser::read_version(std::string_view text) {
   const std::string_view seen = text.substr(line_, kVersionBytes);
-  const std::size_t fixed = std::min(seen.size(), kVersion.size());
-  if (seen.substr(0, fixed) != kVersion.substr(0, fixed)) {
-    // "HTTP/2.0" is well said, only not to us.
-    constexpr std::size_t kMajor = 5;
-    const bool other_major = fixed > kMajor && seen.starts_with("HTTP/") && is_digit(seen[kMajor]);
-    return fail(other_major && seen[kMajor] != '1' ? ErrorCode::unsupported : ErrorCode::malformed);
+  for (std::size_t i = 0; i < seen.size(); ++i) {
+    const bool number = i == kMajor || i == kMinor;
+    if (number ? !is_digit(seen[i]) : seen[i] != kVersion[i]) return fail(ErrorCode::malformed);
   }
   if (seen.size() < kVersionBytes) {
     scan_ = line_ + seen.size();  // so that a response has started()
     return Step::more;
   }
-  const char minor = seen.back();
-  if (!is_digit(minor)) return fail(ErrorCode::malformed);
-  if (minor > '1') return fail(ErrorCode::unsupported);
+  const char minor = seen[kMinor];
+  // "HTTP/2.0" is well said, only not to us.
+  if (seen[kMajor] != '1' || minor > '1') return fail(ErrorCode::unsupported);
   version_ = minor == '1' ? http::Version::http11 : http::Version::http10;
   const std::size_t behind = line_ + kVersionBytes;
   if (kind_ == Kind::request) return end_of_line(text, behind, Stage::name);

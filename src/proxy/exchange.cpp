@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "sallyport/http/semantics.hpp"
+
 namespace sallyport::proxy {
 
 namespace {
@@ -116,6 +118,14 @@ bool Exchange::decide() {
     reply({421, Reason::misdirected});
     return false;
   }
+  if (!clean_path()) {
+    reply({400, Reason::bad_path});
+    return false;
+  }
+  if (!clean_fields()) {
+    reply({400, Reason::bad_field});
+    return false;
+  }
   const route::Match match = snapshot_->routes->find(route::host_part(head_.authority()), listener_, head_);
   switch (match.outcome) {
     case route::Match::Outcome::route:
@@ -148,6 +158,40 @@ bool Exchange::misdirected() {
     return true;
   }
   return !snapshot_->tls->serves(route::host_part(head_.authority()), listener_, *handshake);
+}
+
+// From here on everybody sees the path in its normal form; the access log keeps what was asked.
+bool Exchange::clean_path() {
+  if (!head_.target().starts_with('/')) return true;  // "*"
+  std::string& normal = proxy_.scratch_;
+  const std::string_view path = head_.path();
+  switch (http::normalize_path(path, snapshot_->listeners[listener_].paths, normal)) {
+    case http::PathVerdict::as_is:
+      return true;
+    case http::PathVerdict::changed:
+      normal.append(head_.target().substr(path.size()));
+      head_.set_target(normal);
+      return true;
+    case http::PathVerdict::refused:
+      break;
+  }
+  return false;
+}
+
+// X_Forwarded_For must not pass for our X-Forwarded-For.
+bool Exchange::clean_fields() {
+  const config::Underscores rule = snapshot_->listeners[listener_].config->underscores;
+  if (rule == config::Underscores::keep) return true;
+  bool good = true;
+  http::Fields& fields = head_.fields;
+  // Removing moves no text and no entry, so walking on is safe.
+  fields.for_each([&](const http::Fields::Field& f) {
+    if (f.id != http::FieldId::other || !http::collides_by_underscore(f.name, snapshot_->edited_fields))
+      return;
+    good = good && rule == config::Underscores::drop;
+    fields.remove(f.name);
+  });
+  return good;
 }
 
 bool Exchange::admit(const RouteEntry& entry) {

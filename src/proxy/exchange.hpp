@@ -68,6 +68,8 @@ class Exchange final : public net::Reapable, public base::ListHook<ExchangeTag> 
   [[nodiscard]] bool decide();
   [[nodiscard]] bool admit(const RouteEntry& route);
   [[nodiscard]] bool misdirected();
+  [[nodiscard]] bool clean_path();
+  [[nodiscard]] bool clean_fields();
   void ask();
   void send_request();
   [[nodiscard]] bool try_again();

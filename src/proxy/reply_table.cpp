@@ -6,6 +6,8 @@ namespace {
 
 constexpr std::array<std::string_view, kReasons> kWords = {"none",
                                                            "bad_request",
+                                                           "bad_path",
+                                                           "bad_field",
                                                            "header_too_large",
                                                            "uri_too_long",
                                                            "body_too_large",

@@ -169,6 +169,45 @@ net::AddressLimits address_limits(const config::ClientLimits& from) {
           from.abuse.refused};
 }
 
+http::PathRules path_rules(const config::Paths& from) {
+  using To = http::PathRules;
+  To to;
+  to.dot_segments = from.dot_segments == config::DotSegments::resolve  ? To::Dots::resolve
+                    : from.dot_segments == config::DotSegments::reject ? To::Dots::reject
+                                                                       : To::Dots::keep;
+  to.escaped_slashes = from.escaped_slashes == config::EscapedSlashes::keep     ? To::Slashes::keep
+                       : from.escaped_slashes == config::EscapedSlashes::decode ? To::Slashes::decode
+                                                                                : To::Slashes::reject;
+  to.repeated_slashes = from.repeated_slashes == config::RepeatedSlashes::keep    ? To::Repeated::keep
+                        : from.repeated_slashes == config::RepeatedSlashes::merge ? To::Repeated::merge
+                                                                                  : To::Repeated::reject;
+  to.escapes = from.escapes == config::Escapes::keep ? To::Escapes::keep : To::Escapes::normalize;
+  return to;
+}
+
+void note_edited(const config::Route& route, std::vector<std::string>& names) {
+  const auto add = [&names](std::string name) {
+    std::replace(name.begin(), name.end(), '_', '-');
+    names.push_back(std::move(name));
+  };
+  for (const auto& [name, value] : route.request_headers.set) add(name);
+  for (const auto& [name, value] : route.request_headers.add) add(name);
+  for (const std::string& name : route.request_headers.remove) add(name);
+}
+
+std::vector<std::string> edited_fields(const config::Model& model) {
+  std::vector<std::string> names;
+  for (const config::Listener& listener : model.listeners) {
+    for (const config::Route& route : listener.routes) note_edited(route, names);
+  }
+  for (const config::Host& host : model.hosts) {
+    for (const config::Route& route : host.routes) note_edited(route, names);
+  }
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  return names;
+}
+
 }  // namespace
 
 Built Builder::build(config::Model model, base::WallTime now) {
@@ -340,12 +379,14 @@ filter::Chain Builder::chain_of(Work& work, const config::Route& route, const co
 
 void Builder::build_listeners(Work& work) {
   proxy::Snapshot& snapshot = work.snapshot;
+  snapshot.edited_fields = edited_fields(snapshot.model);
   snapshot.exempt_addresses = work.blocks(snapshot.model.process_limits.exempt_addresses, {});
   for (const config::Listener& from : snapshot.model.listeners) {
     proxy::ListenerEntry entry;
     entry.config = &from;
     entry.limits = client_limits(from);
     entry.address_limits = address_limits(from.limits);
+    entry.paths = path_rules(from.paths);
     entry.metrics = metrics_.listener(from.name);
     if (from.proxy_protocol) {
       entry.takes_proxy_header = true;

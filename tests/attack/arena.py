@@ -126,14 +126,15 @@ class Arena:
         except (BrokenPipeError, ConnectionResetError):
             return b""
 
-    def ask(self, data: bytes, cuts=(), answers: int | None = None, bodiless: bool = False) -> Asked:
+    def ask(self, data: bytes, cuts=(), answers: int | None = None, bodiless: bool = False,
+            listener: str = "http") -> Asked:  # fmt: skip
         """Sends bytes over a connection of their own, in pieces cut at these offsets (or EVERY),
         each read by the gateway before the next. Reads until so many whole final answers have
         come, or, if no number is given, until the gateway closes. `bodiless`: to HEAD."""
         places = range(1, len(data)) if cuts == EVERY else cuts
         pieces = [data[begin:end] for begin, end in zip([0, *places], [*places, len(data)])]
         received, sent, closed = b"", 0, False
-        with self.connect() as connection:
+        with self.connect(listener) as connection:
             for number, piece in enumerate(pieces):
                 if number:
                     self.turn()

@@ -127,6 +127,24 @@ struct ClientLimits {
   bool operator==(const ClientLimits&) const = default;
 };
 
+// What is made of a request's path before routing, rewriting and the upstream see it
+// (http/path.hpp). A listener's rules are the global ones with its own laid over.
+enum class DotSegments : std::uint8_t { resolve, reject, keep };
+enum class EscapedSlashes : std::uint8_t { keep, decode, reject };
+enum class RepeatedSlashes : std::uint8_t { keep, merge, reject };
+enum class Escapes : std::uint8_t { normalize, keep };
+struct Paths {
+  DotSegments dot_segments = DotSegments::resolve;  // else /x/../admin passes a rule for /admin
+  // Names with slashes are common (packages, branches) and an origin may tell %2F from a slash.
+  EscapedSlashes escaped_slashes = EscapedSlashes::keep;
+  RepeatedSlashes repeated_slashes = RepeatedSlashes::keep;  // RFC 3986 takes // and / for different paths
+  Escapes escapes = Escapes::normalize;                      // else /%61dmin passes a rule for /admin
+  bool operator==(const Paths&) const = default;
+};
+
+// CGI and its heirs read X_Forwarded_For and X-Forwarded-For as one variable.
+enum class Underscores : std::uint8_t { drop, reject, keep };
+
 // What the whole process may hold.
 struct ProcessLimits {
   std::uint32_t connections =
@@ -276,8 +294,10 @@ struct Listener {
   std::uint32_t max_connections = 0;  // of this listener over all workers; 0 = limits.connections alone
   TcpKeepalive tcp_keepalive;
   std::optional<ProxyProtocol> proxy_protocol;
-  ClientTimeouts timeouts;  // effective
-  ClientLimits limits;      // effective
+  ClientTimeouts timeouts;                      // effective
+  ClientLimits limits;                          // effective
+  Paths paths;                                  // effective
+  Underscores underscores = Underscores::drop;  // effective
   Origin origin;
   bool operator==(const Listener&) const = default;
 };
@@ -500,6 +520,9 @@ struct Model {
   Milliseconds drain = 30s;      // timeouts.drain: from SIGTERM to closing what still runs
   ProcessLimits process_limits;  // limits.connections, limits.handshakes
   ClientLimits limits;           // the rest of limits
+  Paths paths;
+  // Fields whose names are ours, or some route's request_headers', once _ is read as -.
+  Underscores underscores = Underscores::drop;
   std::vector<Listener> listeners;
   std::optional<Admin> admin;  // empty = no admin listener
   AccessLog access_log;

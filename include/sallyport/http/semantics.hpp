@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "sallyport/base/error.hpp"
@@ -129,6 +130,11 @@ struct HopByHop {
 // Transfer-Encoding, Upgrade and HTTP2-Settings (RFC 9110 §7.6.1), and tells what they said.
 // Trailer stays. Read framing, Host and Upgrade before.
 HopByHop take_hop_by_hop(Fields& fields) noexcept;
+
+// Whether a name, in lower case, holds an underscore and is, with '-' for each, one of `others`
+// (sorted, dashes only) or one that we read or write. RFC 3875 §4.1.18 makes both one variable, so
+// an origin behind CGI, WSGI or Rack would take the client's field for ours.
+[[nodiscard]] bool collides_by_underscore(std::string_view name, std::span<const std::string> others);
 
 // May not stand in a trailer section (RFC 9110 §6.5.1): framing, routing, authentication,
 // request modifiers, content format, and whatever tells who the client is. The name is lower case.

@@ -66,6 +66,7 @@ class Proxy final : public session::RequestHandler {
   std::vector<http::RequestHead> spare_requests_;
   std::vector<http::ResponseHead> spare_responses_;
   std::unordered_map<std::uint64_t, std::pair<net::Endpoint, std::string>> endpoint_texts_;
+  std::string scratch_;  // of one call
   std::size_t active_ = 0;
   base::IntrusiveList<Exchange, ExchangeTag> running_;
 };

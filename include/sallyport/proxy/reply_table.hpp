@@ -17,6 +17,8 @@ namespace sallyport::proxy {
 enum class Reason : std::uint8_t {
   none,
   bad_request,
+  bad_path,   // refused by the listener's rules for paths
+  bad_field,  // a name that could be taken for one of ours
   header_too_large,
   uri_too_long,
   body_too_large,

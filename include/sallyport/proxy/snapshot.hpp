@@ -17,6 +17,7 @@
 
 #include "sallyport/config/model.hpp"
 #include "sallyport/filter/chain.hpp"
+#include "sallyport/http/path.hpp"
 #include "sallyport/net/address_table.hpp"
 #include "sallyport/net/cidr.hpp"
 #include "sallyport/obs/metrics.hpp"
@@ -43,6 +44,7 @@ struct ListenerEntry {
   const config::Listener* config = nullptr;  // in Snapshot::model
   session::ClientLimits limits;
   net::AddressLimits address_limits;
+  http::PathRules paths;
   net::CidrSet proxy_senders;
   bool takes_proxy_header = false;
   std::shared_ptr<const obs::ListenerMetrics> metrics;
@@ -72,7 +74,10 @@ struct Snapshot {
   std::vector<RouteEntry> route_entries;  // by route::Match::route
   RouteEntry unrouted;
   std::vector<ListenerEntry> listeners;  // by config::Model::listeners
-  net::CidrSet exempt_addresses;         // of what is counted by address
+  // Sorted: the names in all routes' request_headers, with - for _. What a client sends under a name
+  // that a CGI could take for one of them must not stand beside it.
+  std::vector<std::string> edited_fields;
+  net::CidrSet exempt_addresses;  // of what is counted by address
 };
 
 using SnapshotPtr = boost::shared_ptr<const Snapshot>;

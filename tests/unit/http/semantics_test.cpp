@@ -194,6 +194,15 @@ TEST_CASE("hop-by-hop fields go, with all that Connection lists") {
   }
 }
 
+TEST_CASE("a name that is ours but for underscores collides") {
+  const std::vector<std::string> others = {"x-user", "x-user-name"};
+  for (const char* name : {"x_forwarded_for", "x-forwarded_for", "content_length", "x_forwarded_anything",
+                           "cf_anything", "x_user", "x-user_name"})
+    CHECK(collides_by_underscore(name, others));
+  for (const char* name : {"x-forwarded-for", "x-user", "my_field", "_", "x_user_", "x_users", ""})
+    CHECK_FALSE(collides_by_underscore(name, others));
+}
+
 TEST_CASE("trailers cannot frame, route, authenticate or tell who the client is") {
   for (const std::string_view name : {"content-length",
                                       "transfer-encoding",
