@@ -54,6 +54,22 @@ const Keys<Pool>& keys_of(const Pool*) {
   return keys;
 }
 
+const Keys<ResponseLimits>& keys_of(const ResponseLimits*) {
+  using T = ResponseLimits;
+  static const Keys<T> keys{
+      key("header_bytes", &T::header_bytes, "a response's head in all", Range{1024, 16 * kMiB}),
+      key("header_field_bytes", &T::header_field_bytes, "one field, name and value", Range{256, 65'535}),
+      key("header_count", &T::header_count, "fields of a head", Range{8, 10'000}),
+      key("informational", &T::informational, "1xx heads before the final one", Range{0, 1000}),
+  };
+  return keys;
+}
+
+void finish(Reader& reader, const Node& node, ResponseLimits& limits) {
+  if (limits.header_field_bytes > limits.header_bytes)
+    reader.error(node, "header_field_bytes is above header_bytes");
+}
+
 const Keys<Retries>& keys_of(const Retries*) {
   using T = Retries;
   static const Keys<T> keys{
@@ -98,6 +114,7 @@ const Keys<Upstream>& keys_of(const Upstream*) {
       key("balance", &T::balance, "round_robin or least_request (the less busy of two picked at random)"),
       key("timeouts", &T::timeouts, "a route may set its own"),
       key("pool", &T::pool, "connections that are kept, a worker"),
+      key("limits", &T::limits, "what a response may cost; above it: 502"),
       key("retries", &T::retries, "another try on another connection"),
       key("ejection", &T::ejection, "an endpoint that fails is passed over for a while"),
       key("resolve", &T::resolve, "names of endpoints"),

@@ -124,7 +124,8 @@ void ResponseCodec::take_head(std::span<const char> bytes, std::size_t size, Eve
     return events.on_response(std::move(head_), false);
   }
   if (head_.informational()) {
-    if (++informational_ > reader_.limits().informational) return reader_.fail(ErrorCode::malformed, events);
+    if (++informational_ > reader_.limits().informational)
+      return reader_.fail(ErrorCode::interim_flood, events);
     reader_.next_head();
     return events.on_response(std::move(head_), false);
   }

@@ -142,6 +142,8 @@ void Codec::Impl::response_received(StreamState& s, bool end) {
       break;
   }
   http::ResponseHead head = reader_.response();
+  if (head.informational() && ++s.informational > settings_.informational)
+    return fail_stream(s, code::kEnhanceYourCalm, ErrorCode::interim_flood);
   s.head_done = !head.informational() || head.status == 101;
   s.expected = end ? http::BodySize{} : head.body;
   events_.on_response(s.id, std::move(head), end);

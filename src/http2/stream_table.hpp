@@ -19,16 +19,17 @@ struct StreamState {
   http::Method method = http::Method::get;  // of the request, to judge its response
   base::Buffer out;                         // taken by send_data() and not framed
   http::Fields out_trailers;
-  http::BodySize expected;     // of what arrives
-  std::uint64_t received = 0;  // octets of that
-  base::Error why;             // what we reset it for
-  bool announced = false;      // the caller knows of it
-  bool tunnel = false;         // an extended CONNECT
-  bool deaf = false;           // what arrives is dropped
-  bool head_done = false;      // the (final) head arrived
-  bool got_end = false;        // the end was told
-  bool deferred = false;       // nghttp2 waits for send_data()
-  bool out_end = false;        // the caller ended its message
+  http::BodySize expected;          // of what arrives
+  std::uint64_t received = 0;       // octets of that
+  std::uint32_t informational = 0;  // 1xx heads that arrived
+  base::Error why;                  // what we reset it for
+  bool announced = false;           // the caller knows of it
+  bool tunnel = false;              // an extended CONNECT
+  bool deaf = false;                // what arrives is dropped
+  bool head_done = false;           // the (final) head arrived
+  bool got_end = false;             // the end was told
+  bool deferred = false;            // nghttp2 waits for send_data()
+  bool out_end = false;             // the caller ended its message
   bool has_out_trailers = false;
   bool sent_end = false;         // ... and the end is framed
   bool asked_reset = false;      // reset() was called

@@ -153,6 +153,10 @@ void add_upstreams(const Maker& make, Families& f) {
   f.upstream_retries = make.counter("sallyport_upstream_retries_total",
                                     "Requests tried again, by the error before and the outcome.",
                                     {"upstream", "cause", "result"});
+  f.upstream_failures =
+      make.counter("sallyport_upstream_failures_total",
+                   "Requests that an upstream failed: answered with 502 or 504, or cut short, by error.",
+                   {"upstream", "cause"});
   f.upstream_pending =
       make.gauge("sallyport_upstream_pending_requests",
                  "Requests that wait for an upstream connection, being dialed or busy.", {"upstream"});

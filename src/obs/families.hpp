@@ -28,6 +28,7 @@ struct Families {
       cut_off;
   Ref stream_resets, goaways, floods, slow_clients;
   Ref upstream_connections_total, upstream_connections, upstream_connect, upstream_tls, upstream_response;
+  Ref upstream_failures;
   Ref upstream_requests, upstream_retries, upstream_pending, upstream_endpoints, upstream_ejections;
   Ref client_ip_source, access_log_dropped, memory, loop_lag;
 };

@@ -318,6 +318,12 @@ UpstreamMetrics::UpstreamMetrics(Metrics& metrics, std::string upstream)
             const auto cause = base::to_string(static_cast<base::ErrorCode>(word.rest));
             return metrics.registry_.counter(metrics.families_->upstream_retries, {upstream, cause, result});
           }),
+      failures_(base::kErrorCodes,
+                [&metrics, upstream](std::size_t index) {
+                  return metrics.registry_.counter(
+                      metrics.families_->upstream_failures,
+                      {upstream, base::to_string(static_cast<base::ErrorCode>(index))});
+                }),
       pending_(metrics.registry_.gauge(metrics.families_->upstream_pending, {upstream})),
       ejections_(counters(metrics.registry_, metrics.families_->upstream_ejections, upstream, kEjections)),
       endpoints_(
@@ -344,6 +350,10 @@ void UpstreamMetrics::request(Shard& shard, unsigned status, bool reused) const 
 
 void UpstreamMetrics::retry(Shard& shard, base::ErrorCode cause, RetryResult result) const {
   retries_.add(shard, index_of(cause) * kRetries.size() + index_of(result));
+}
+
+void UpstreamMetrics::failed(Shard& shard, base::ErrorCode cause) const {
+  failures_.add(shard, index_of(cause));
 }
 
 void UpstreamMetrics::ejected(Shard& shard, EjectionKind kind) const {

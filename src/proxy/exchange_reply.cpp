@@ -135,6 +135,7 @@ void Exchange::record_upstream(const obs::UpstreamMetrics& metrics) {
   const bool answered = upstream_status_ != 0;
   if (answered) metrics.request(proxy_.shard_, upstream_status_, reused_);
   if (upstream_first_byte_) metrics.response_duration(proxy_.shard_, *upstream_first_byte_);
+  if (error_ && error_.fault == base::Fault::upstream) metrics.failed(proxy_.shard_, error_.code);
   if (retried_for_ == base::ErrorCode::none) return;
   metrics.retry(proxy_.shard_, retried_for_,
                 answered ? obs::RetryResult::success : obs::RetryResult::exhausted);

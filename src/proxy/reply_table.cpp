@@ -84,6 +84,7 @@ Answer upstream_answer(const base::Error& error) noexcept {
       return {503, Reason::upstream_unavailable};
     case ErrorCode::malformed:
     case ErrorCode::head_too_large:
+    case ErrorCode::interim_flood:
     case ErrorCode::unsupported:
       return {502, Reason::upstream_malformed};
     default:

@@ -15,6 +15,7 @@ http1::Limits codec_limits(const UpstreamLimits& limits) {
   l.head_bytes = limits.head_bytes;
   l.field_bytes = limits.field_bytes;
   l.fields = limits.fields;
+  l.informational = limits.informational;
   return l;
 }
 

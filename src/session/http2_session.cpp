@@ -21,20 +21,25 @@ using http2::code::kNoError;
 using http2::code::kProtocolError;
 using http2::code::kRefusedStream;
 
+// A code of an upstream's is not passed on: behind a part of its response NO_ERROR would say that
+// it was whole, REFUSED_STREAM that the request may be repeated, ENHANCE_YOUR_CALM that the client
+// is to blame.
 std::uint32_t http2_code_of(const base::Error& why) noexcept {
   using base::ErrorCode;
+  const bool upstream = why.fault == base::Fault::upstream;
   switch (why.code) {
     case ErrorCode::none:
       return kNoError;
     case ErrorCode::stream_reset:
-      return static_cast<std::uint32_t>(why.cause);
+      if (!upstream) return static_cast<std::uint32_t>(why.cause);
+      return why.cause == static_cast<std::int32_t>(kCancel) ? kCancel : kInternalError;
     case ErrorCode::stream_refused:
     case ErrorCode::overloaded:
-      return kRefusedStream;
+      return upstream ? kInternalError : kRefusedStream;
     case ErrorCode::malformed:
       return why.fault == base::Fault::client ? kProtocolError : kInternalError;
     case ErrorCode::enhance_your_calm:
-      return kEnhanceYourCalm;
+      return upstream ? kInternalError : kEnhanceYourCalm;
     case ErrorCode::canceled:
     case ErrorCode::draining:
     case ErrorCode::body_timeout:

@@ -23,6 +23,7 @@ http2::Settings settings_of(const UpstreamLimits& limits) {
   s.head_bytes = limits.head_bytes;
   s.field_bytes = limits.field_bytes;
   s.fields = limits.fields;
+  s.informational = limits.informational;
   return s;
 }
 

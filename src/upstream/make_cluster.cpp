@@ -64,6 +64,9 @@ std::uint64_t identity_of(const ClusterSpec& spec) {
   id.add(spec.ejection.time);
   id.add(spec.ejection.max_time);
   id.add(spec.ejection.max_ejected.value);
+  const session::UpstreamLimits& l = spec.limits;
+  for (const std::size_t limit : {l.head_bytes, l.field_bytes, l.fields}) id.add(limit);
+  id.add(l.informational);
   return id.value();
 }
 
@@ -106,6 +109,10 @@ std::shared_ptr<const ClusterSpec> make_cluster(const config::Upstream& upstream
   spec->retries = upstream.retries;
   spec->ejection = upstream.ejection;
   spec->resolve = upstream.resolve;
+  spec->limits.head_bytes = upstream.limits.header_bytes;
+  spec->limits.field_bytes = upstream.limits.header_field_bytes;
+  spec->limits.fields = upstream.limits.header_count;
+  spec->limits.informational = upstream.limits.informational;
   spec->limits.max_streams = upstream.pool.max_streams;
   spec->metrics = std::move(metrics);
   if (upstream.tls) {

@@ -18,6 +18,7 @@ bool pointless(ErrorCode code) noexcept {
     case ErrorCode::unsupported:
     case ErrorCode::malformed:
     case ErrorCode::head_too_large:
+    case ErrorCode::interim_flood:
     case ErrorCode::uri_too_long:
     case ErrorCode::body_too_large:
     case ErrorCode::total_timeout:

@@ -44,6 +44,7 @@ enum class ErrorCode : std::uint8_t {
   unsupported,        // e.g. an unknown transfer coding, CONNECT, an HTTP major version
   enhance_your_calm,  // an abuse budget ran out
   rate_limited,       // a rate limit of the configuration; cause = seconds until it lets one through
+  interim_flood,      // more 1xx heads than allowed before a response
   // Waiting.
   head_timeout,   // the rest of a head did not come in time (client), or the first byte (upstream)
   body_timeout,   // a body stalled

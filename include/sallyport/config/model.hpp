@@ -423,6 +423,15 @@ struct Pool {
   bool operator==(const Pool&) const = default;
 };
 
+// What one response's head may cost. Above it: 502, or a cut response, and the connection is dropped.
+struct ResponseLimits {
+  std::size_t header_bytes = 128 * kKiB;       // a head in all, likewise trailers
+  std::size_t header_field_bytes = 32 * kKiB;  // one field: cookies and policies of applications grow long
+  std::uint32_t header_count = 256;            // fields of a head
+  std::uint32_t informational = 32;  // 1xx heads before the final one: each may have to be passed on
+  bool operator==(const ResponseLimits&) const = default;
+};
+
 struct Retries {
   std::uint32_t count = 2;  // tries after the first, only of what is provably unsent or safe to repeat
   Percent budget{20};       // retries in progress, as a share of the exchanges in progress, …
@@ -454,6 +463,7 @@ struct Upstream {
   Balance balance = Balance::round_robin;
   UpstreamTimeouts timeouts;
   Pool pool;
+  ResponseLimits limits;
   Retries retries;
   Ejection ejection;
   Resolve resolve;

@@ -54,6 +54,7 @@ struct Settings {
   std::size_t field_bytes = 16 * 1024;            // name and value of one field
   std::size_t fields = 128;                       // of one field section; cookie crumbs count as one
   std::size_t target_bytes = 8 * 1024;            // :path
+  std::uint32_t informational = 32;               // towards upstreams: 1xx heads before a response
   std::uint32_t max_frame = 16384;                // SETTINGS_MAX_FRAME_SIZE; 16384 is the least allowed
   std::uint32_t header_table = 4096;              // HPACK table, each direction
   bool enable_connect_protocol = true;            // RFC 8441, towards clients
@@ -79,8 +80,8 @@ class Codec {
     // Once for every stream that was announced by on_request, on_bad_request or
     // open_request(), also after reset(): the last event of that id. No error: both directions
     // ended. Otherwise stream_refused (with `unsent`: provably not processed), malformed (the
-    // peer broke the protocol on it), head_too_large, or stream_reset; cause = the HTTP/2 code,
-    // fault = who reset it.
+    // peer broke the protocol on it), head_too_large, interim_flood, or stream_reset; cause = the HTTP/2
+    // code, fault = who reset it.
     virtual void on_stream_closed(StreamId id, const base::Error& error) = 0;
     virtual void on_settings() = 0;  // the peer's SETTINGS are in force
     virtual void on_goaway(StreamId last,

@@ -258,6 +258,8 @@ class UpstreamMetrics {
   void response_duration(Shard& shard, base::Duration took) const { shard.observe(response_, took); }
   void request(Shard& shard, unsigned status, bool reused) const;
   void retry(Shard& shard, base::ErrorCode cause, RetryResult result) const;
+  // A request failed for it at last: it was answered by us, or its response was cut.
+  void failed(Shard& shard, base::ErrorCode cause) const;
   void pending(Shard& shard, std::int64_t delta) const { shard.add(pending_, delta); }
   void ejected(Shard& shard, EjectionKind kind) const;
   // Endpoints by state: +1 / -1 on a change.
@@ -267,7 +269,7 @@ class UpstreamMetrics {
   LazyCounters connected_;
   std::array<std::array<GaugeId, 3>, 2> connections_;  // HTTP/1.1 | h2, by PoolState
   HistogramId connect_, tls_, response_;
-  LazyCounters requests_, retries_;
+  LazyCounters requests_, retries_, failures_;
   GaugeId pending_;
   std::array<CounterId, 3> ejections_;
   std::array<GaugeId, 4> endpoints_;

@@ -106,6 +106,7 @@ TEST_CASE("informational responses have a bound (1xx flood)") {
   driver.request("GET");
   driver.feed(repeat(3, "HTTP/1.1 103 Early Hints\r\n\r\n"));
   CHECK(driver.failed);
+  CHECK(driver.text.ends_with("error upstream interim_flood\n"));
 }
 
 }  // namespace sallyport::http1::test

@@ -352,6 +352,29 @@ TEST_CASE("a response head over our limits is told as such") {
   CHECK(got.responses.empty());
 }
 
+TEST_CASE("informational responses have a bound (1xx flood)") {
+  Settings settings;
+  settings.informational = 2;
+  for (const int heads : {2, 3}) {
+    Pair pair({}, settings);
+    const StreamId id = pair.client.codec.open_request(get("/"), true);
+    pair.run();
+    for (int i = 0; i < heads; ++i) {
+      http::ResponseHead hints;
+      hints.status = 103;
+      pair.server.codec.send_response(id, hints, false);
+    }
+    http::ResponseHead head;
+    head.status = 204;
+    pair.server.codec.send_response(id, head, true);
+    pair.run();
+    REQUIRE(pair.client.streams[id].closed);
+    CHECK(pair.client.streams[id].closed->code ==
+          (heads == 2 ? base::ErrorCode::none : base::ErrorCode::interim_flood));
+    CHECK(pair.client.streams[id].responses.size() == (heads == 2 ? 3 : 2));
+  }
+}
+
 TEST_CASE("a 204 may say content-length: 0, which goes no further") {
   Client client;
   const Seen& got = client.answer(get(), headers(1, {{":status", "204"}, {"content-length", "0"}}));

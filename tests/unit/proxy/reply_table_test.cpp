@@ -29,6 +29,7 @@ TEST_CASE("each way to fail has the status that tells whose fault it was") {
       {ErrorCode::connect_unreachable, Fault::upstream, 502, "upstream_connect"},
       {ErrorCode::connect_timeout, Fault::upstream, 504, "upstream_timeout"},
       {ErrorCode::tls_untrusted, Fault::upstream, 502, "upstream_tls"},
+      {ErrorCode::interim_flood, Fault::upstream, 502, "upstream_malformed"},
       {ErrorCode::tls_closed, Fault::upstream, 502, "upstream_tls"},
       {ErrorCode::tls_reset, Fault::upstream, 502, "upstream_tls"},
       {ErrorCode::head_timeout, Fault::upstream, 504, "upstream_timeout"},
