@@ -395,7 +395,7 @@ def test_a_goaway_ends_a_connection_and_no_request(serve, start_origin, certs):
             assert client.post("/upload", b"x" * 1000).status == 200
         assert len(client.response(running).body) == 20 * 64
     assert own.stats()["connections"] >= 10
-    assert ask.gateway.metrics().value("sallyport_h2_goaway_total", side="upstream", dir="rx", error_code="no_error") >= 10
+    ask.gateway.wait_metric("sallyport_h2_goaway_total", 10, side="upstream", dir="rx", error_code="no_error")
 
 
 def test_a_client_that_leaves_resets_the_upstream_s_stream_and_only_that(serve, start_origin, certs):
