@@ -60,9 +60,13 @@ const Keys<H2Limits>& keys_of(const H2Limits*) {
           kWindow),
       key("continuations", &T::continuations, "CONTINUATION frames a head", kPositive),
       key("resets", &T::resets, "RST_STREAM frames by the client (rapid reset)"),
+      key("provoked_resets", &T::provoked_resets, "streams reset or refused for the client's fault"),
       key("pings", &T::pings, "PING frames by the client"),
       key("settings", &T::settings, "SETTINGS frames by the client"),
+      key("priorities", &T::priorities, "PRIORITY and PRIORITY_UPDATE frames by the client"),
       key("empty_frames", &T::empty_frames, "frames without content by the client"),
+      key("window_updates", &T::window_updates, "WINDOW_UPDATE frames beyond ten for each DATA frame sent"),
+      key("unknown_frames", &T::unknown_frames, "frames that mean nothing to us"),
   };
   return keys;
 }

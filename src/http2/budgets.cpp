@@ -57,8 +57,13 @@ void TokenBucket::refill(base::Instant now) noexcept {
 }
 
 FloodGuard::FloodGuard(const Budgets& b) noexcept
-    : buckets_{TokenBucket(b.rapid_reset),  TokenBucket(b.provoked_reset), TokenBucket(b.continuation),
+    : buckets_{TokenBucket(b.rapid_reset),  TokenBucket(b.provoked_reset), TokenBucket({b.continuations, 0}),
                TokenBucket(b.settings),     TokenBucket(b.ping),           TokenBucket(b.priority),
-               TokenBucket(b.empty_frames), TokenBucket(b.window_update),  TokenBucket(b.unknown_frames)} {}
+               TokenBucket(b.empty_frames), TokenBucket(b.window_update),  TokenBucket(b.unknown_frames)},
+      continuations_(b.continuations) {}
+
+void FloodGuard::head_begins() noexcept {
+  bucket(Flood::continuation) = TokenBucket({continuations_, 0});
+}
 
 }  // namespace sallyport::http2

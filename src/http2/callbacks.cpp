@@ -36,6 +36,7 @@ int Codec::Impl::begin_headers(const nghttp2_frame& frame) {
     }
     streams_.insert(id);
     reader_.begin(HeadReader::Section::request);
+    head_of_ = id;
     return 0;
   }
   const StreamState* const s = streams_.find(id);
@@ -88,6 +89,7 @@ void Codec::Impl::frame_received(const nghttp2_frame& frame) {
 }
 
 void Codec::Impl::headers_received(const nghttp2_frame& frame) {
+  head_of_ = 0;
   StreamState* const s = streams_.find(frame.hd.stream_id);
   if (s == nullptr) return;
   const bool end = ends_stream(frame);
@@ -228,7 +230,7 @@ void Codec::Impl::frame_sent(const nghttp2_frame& frame) {
       StreamState* const s = streams_.find(frame.hd.stream_id);
       if (s != nullptr) s->rst_sent = true;
       events_.on_reset(true, h2_code);
-      const bool provoked = (s == nullptr || !s->asked_reset) && h2_code != code::kRefusedStream;
+      const bool provoked = s == nullptr || !s->asked_reset;
       if (side_ == Side::client && provoked && !guard_.take(Flood::provoked_reset, now_))
         flooded(Flood::provoked_reset);
       return;
@@ -279,6 +281,7 @@ void Codec::Impl::fail_stream(StreamState& s, std::uint32_t h2_code, ErrorCode w
 }
 
 void Codec::Impl::stream_closed(StreamId id, std::uint32_t h2_code) {
+  if (head_of_ == id) head_of_ = 0;  // a head that nghttp2 failed
   if (StreamState* const s = streams_.find(id); s != nullptr) close_stream(*s, closing_error(*s, h2_code));
 }
 

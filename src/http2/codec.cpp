@@ -16,7 +16,8 @@ static_assert(code::kEnhanceYourCalm == NGHTTP2_ENHANCE_YOUR_CALM && code::kCanc
 
 namespace {
 constexpr std::uint8_t kPriorityUpdate = 0x10;  // RFC 9218 §7.1
-}
+constexpr std::uint32_t kSettingsEntry = 6;     // octets, RFC 9113 §6.5.1
+}  // namespace
 
 Codec::Impl::Impl(Side side, const Settings& settings, Events& events)
     : side_(side),
@@ -32,7 +33,7 @@ Codec::Impl::Impl(Side side, const Settings& settings, Events& events)
 base::Result<void> Codec::Impl::receive(std::span<const char> bytes) {
   assert(!busy_ && "receive() from within an event");
   if (failure_) return failure_;
-  if (!watch_.scan(bytes, [this](const FrameFacts& frame) { return count_frame(frame); })) return failure_;
+  if (!watch_.scan(bytes, [this](const FrameFacts& frame) { return admit_frame(frame); })) return failure_;
 
   busy_ = true;
   const base::ScopeGuard done([this] { busy_ = false; });
@@ -45,8 +46,8 @@ base::Result<void> Codec::Impl::receive(std::span<const char> bytes) {
     case NGHTTP2_ERR_BAD_CLIENT_MAGIC:
       fail(peer_error(ErrorCode::malformed, code::kProtocolError), code::kProtocolError);
       break;
-    case NGHTTP2_ERR_FLOODED:
-      fail(peer_error(ErrorCode::enhance_your_calm, code::kEnhanceYourCalm), code::kEnhanceYourCalm);
+    case NGHTTP2_ERR_FLOODED:  // answers to PING and SETTINGS that the peer does not read
+      flooded(Flood::ping);
       break;
     default:
       break;
@@ -78,6 +79,41 @@ bool Codec::Impl::pump(base::Buffer& out, std::size_t limit) {
   return nghttp2_session_want_write(session_.get()) != 0;
 }
 
+bool Codec::Impl::admit_frame(const FrameFacts& frame) noexcept {
+  return count_frame(frame) && (side_ == Side::upstream || in_order(frame));
+}
+
+bool Codec::Impl::in_order(const FrameFacts& frame) noexcept {
+  const auto refuse = [this](std::uint32_t h2_code) {
+    fail(peer_error(ErrorCode::malformed, h2_code), h2_code);
+    return false;
+  };
+  const bool headers = frame.type == NGHTTP2_HEADERS;
+  if (headers || frame.type == NGHTTP2_DATA) {
+    switch (peer_streams_.continues(frame.stream)) {
+      case PeerStreams::Verdict::fine:
+        break;
+      case PeerStreams::Verdict::ended:
+        return refuse(code::kStreamClosed);
+      case PeerStreams::Verdict::skipped:
+        return refuse(code::kProtocolError);
+    }
+    if (headers) peer_streams_.opened(frame.stream);
+    if ((frame.flags & NGHTTP2_FLAG_END_STREAM) != 0) peer_streams_.ended(frame.stream);
+  } else if (frame.type == NGHTTP2_RST_STREAM) {
+    peer_streams_.ended(frame.stream);
+  } else if (frame.type == NGHTTP2_PRIORITY && frame.stream == 0) {
+    // RFC 9113 §6.3. nghttp2 looks at none of them, since we said that we do not (RFC 9218).
+    return refuse(code::kProtocolError);
+  }
+  return true;
+}
+
+// Frames are counted ahead of nghttp2: a stream may be one that these same bytes open.
+bool Codec::Impl::is_gone(StreamId id) const noexcept {
+  return id <= nghttp2_session_get_last_proc_stream_id(session_.get()) && streams_.find(id) == nullptr;
+}
+
 bool Codec::Impl::count_frame(const FrameFacts& frame) noexcept {
   const auto take = [this](Flood flood) {
     if (guard_.take(flood, now_)) return true;
@@ -88,6 +124,8 @@ bool Codec::Impl::count_frame(const FrameFacts& frame) noexcept {
     case NGHTTP2_DATA:
       return !frame.empty || (frame.flags & NGHTTP2_FLAG_END_STREAM) != 0 || take(Flood::empty_frames);
     case NGHTTP2_HEADERS:
+      guard_.head_begins();
+      if (is_gone(frame.stream) && !take(Flood::unknown_frames)) return false;
       return !frame.empty || take(Flood::empty_frames);
     case NGHTTP2_CONTINUATION:
       return take(Flood::continuation) && (!frame.empty || take(Flood::empty_frames));
@@ -98,7 +136,9 @@ bool Codec::Impl::count_frame(const FrameFacts& frame) noexcept {
       // An upstream that fails many requests is no attacker: we chose to send them.
       return side_ == Side::upstream || take(Flood::rapid_reset);
     case NGHTTP2_SETTINGS:
-      return (frame.flags & NGHTTP2_FLAG_ACK) != 0 || take(Flood::settings);
+      if ((frame.flags & NGHTTP2_FLAG_ACK) != 0) return true;
+      if (frame.length > kMostSettings * kSettingsEntry) flooded(Flood::settings);
+      return !failure_ && take(Flood::settings);
     case NGHTTP2_PING:
       return take(Flood::ping);
     case NGHTTP2_WINDOW_UPDATE:
@@ -223,6 +263,8 @@ void Codec::Impl::goaway(std::uint32_t h2_code) {
   }
   if (last_served_ >= 0) return;
   last_served_ = nghttp2_session_get_last_proc_stream_id(session_.get());
+  // What crosses this GOAWAY is refused, through no fault of the client's.
+  guard_.allow(Flood::provoked_reset, settings_.max_concurrent_streams);
   nghttp2_submit_goaway(session_.get(), NGHTTP2_FLAG_NONE, last_served_, h2_code, nullptr, 0);
 }
 
@@ -307,6 +349,9 @@ bool Codec::peer_connect_protocol() const noexcept {
 }
 std::size_t Codec::active_streams() const noexcept {
   return impl_->active_;
+}
+StreamId Codec::unfinished_head() const noexcept {
+  return impl_->head_of_;
 }
 bool Codec::drained() const noexcept {
   return impl_->drained();

@@ -17,6 +17,7 @@
 #include "head_reader.hpp"
 #include "head_writer.hpp"
 #include "library.hpp"
+#include "peer_streams.hpp"
 #include "stream_table.hpp"
 
 namespace sallyport::http2 {
@@ -69,7 +70,11 @@ struct Codec::Impl {
   // The connection is over: GOAWAY is queued, unless there was one.
   void fail(const base::Error& why, std::uint32_t h2_code) noexcept;
   void flooded(Flood flood) noexcept;
+  // Before nghttp2 sees it: false when the connection ends with this frame.
+  [[nodiscard]] bool admit_frame(const FrameFacts& frame) noexcept;
   [[nodiscard]] bool count_frame(const FrameFacts& frame) noexcept;
+  [[nodiscard]] bool is_gone(StreamId id) const noexcept;
+  [[nodiscard]] bool in_order(const FrameFacts& frame) noexcept;
   void resume(StreamState& s) noexcept;
   // Round robin for a stream whose client stated no priority: by RFC 9218's default the streams
   // of one connection would be served one after the other, and behind an edge they belong to
@@ -81,6 +86,7 @@ struct Codec::Impl {
   Events& events_;
   FloodGuard guard_;
   FrameWatch watch_;
+  PeerStreams peer_streams_;
   HeadReader reader_;
   StreamTable streams_;
   base::Instant now_{};
@@ -90,6 +96,7 @@ struct Codec::Impl {
   std::size_t active_ = 0;       // announced streams
   std::uint32_t data_left_ = 0;  // of the DATA frame that is arriving
   std::uint32_t pings_ = 0;      // of ours, not answered yet
+  StreamId head_of_ = 0;         // whose request has begun and is not whole; 0: nobody's
   StreamId last_served_ = -1;    // named by our GOAWAY; -1: none yet
   bool busy_ = false;
   bool pump_paused_ = false;

@@ -17,6 +17,7 @@ struct FrameFacts {
   std::uint8_t type = 0;
   std::uint8_t flags = 0;
   std::uint32_t length = 0;
+  std::int32_t stream = 0;
   bool empty = false;  // nothing but padding
 };
 
@@ -63,8 +64,9 @@ class FrameWatch {
     return have_ >= kHeader && padded_data() ? kHeader + 1 : kHeader;
   }
   [[nodiscard]] FrameFacts read() const noexcept {
+    const std::uint32_t stream = (octet(5) & 0x7f) << 24 | octet(6) << 16 | octet(7) << 8 | octet(8);
     FrameFacts facts{static_cast<std::uint8_t>(octet(3)), static_cast<std::uint8_t>(octet(4)), length(),
-                     false};
+                     static_cast<std::int32_t>(stream), false};
     facts.empty = facts.length == 0 || (padded_data() && octet(kHeader) + 1 >= facts.length);
     return facts;
   }

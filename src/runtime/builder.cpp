@@ -129,7 +129,6 @@ std::string route_name(const std::string& owner, const config::Route& route, std
   return name;
 }
 
-// What the configuration does not name keeps http2's own default.
 http2::Budgets flood_budgets(const config::H2Limits& from) {
   const auto budget = [](const config::Budget& b) { return http2::Budget{b.burst, b.per_second}; };
   http2::Budgets to;
@@ -137,7 +136,11 @@ http2::Budgets flood_budgets(const config::H2Limits& from) {
   to.ping = budget(from.pings);
   to.settings = budget(from.settings);
   to.empty_frames = budget(from.empty_frames);
-  to.continuation = {from.continuations, from.continuations};
+  to.provoked_reset = budget(from.provoked_resets);
+  to.priority = budget(from.priorities);
+  to.window_update = budget(from.window_updates);
+  to.unknown_frames = budget(from.unknown_frames);
+  to.continuations = from.continuations;
   return to;
 }
 

@@ -27,7 +27,7 @@ Http1UpstreamSession::Http1UpstreamSession(net::Loop& loop, std::unique_ptr<net:
       connection_(std::move(connection)),
       owner_(owner),
       codec_(codec_limits(limits)),
-      window_(limits.stream_window) {}
+      window_(limits.body_window) {}
 
 http::Stream* Http1UpstreamSession::open_stream() {
   if (capacity() == 0) return nullptr;

@@ -2,7 +2,7 @@
 // outstanding, so that a close by the upstream is seen before the connection is picked again.
 //
 // Owned by its pool, one thread. It is its own http::Stream. Bounds: a partial response head
-// (codec limits); a body in flight by limits.stream_window and one read.
+// (codec limits); a body in flight by limits.body_window and one read.
 #pragma once
 
 #include <memory>

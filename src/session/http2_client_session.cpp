@@ -43,6 +43,26 @@ void Http2ClientSession::start() {
   pump_soon();
 }
 
+// A head that is never finished would keep the connection busy for good: no stream that a timer
+// of its own watches over, and not idle either.
+void Http2ClientSession::on_bytes(std::span<const char> bytes) {
+  Http2Session::on_bytes(bytes);
+  const http2::StreamId unfinished = over_ ? 0 : codec_.unfinished_head();
+  if (unfinished == slow_head_) return;
+  slow_head_ = unfinished;
+  if (unfinished == 0) {
+    head_timer_.cancel();
+  } else {
+    loop_.timers().arm(head_timer_, limits_.request_head, loop_.now());
+  }
+}
+
+void Http2ClientSession::on_slow_head() {
+  if (over_ || codec_.unfinished_head() == 0) return;
+  codec_.goaway(http2::code::kEnhanceYourCalm);
+  pump_soon();
+}
+
 // ---- streams ----
 
 void Http2ClientSession::on_request(http2::StreamId id, http::RequestHead&& head, bool end) {
@@ -160,6 +180,7 @@ void Http2ClientSession::close_now(ClosedBy by, bool abortive) {
   closed_by_ = by;
   timer_.cancel();
   age_timer_.cancel();
+  head_timer_.cancel();
   close_connection(abortive);
   loop_.wake(*this);
 }
@@ -169,6 +190,7 @@ void Http2ClientSession::abort(const base::Error& why) {
   reported_ = true;
   timer_.cancel();
   age_timer_.cancel();
+  head_timer_.cancel();
   over_ = true;
   fail_streams(why);
   close_connection(true);

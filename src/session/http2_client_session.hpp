@@ -26,6 +26,7 @@ class Http2ClientSession final : public ClientSession, private Http2Session, pri
 
  private:
   // net::ByteStream::Handler
+  void on_bytes(std::span<const char> bytes) override;
   void on_eof() override;
   void on_written(std::size_t n) override;
   void on_closed(const base::Error& error) override;
@@ -50,6 +51,7 @@ class Http2ClientSession final : public ClientSession, private Http2Session, pri
   enum class Waiting : std::uint8_t { nothing, preface, quiet, idle, drain_notice, linger };
   void wait_for(Waiting what);
   void on_timer();
+  void on_slow_head();
   void on_age() { drain_for(ClosedBy::max_age); }
   void drain_for(ClosedBy by);
   void final_goaway();
@@ -62,11 +64,13 @@ class Http2ClientSession final : public ClientSession, private Http2Session, pri
   Owner& owner_;
   ClosedBy closed_by_ = ClosedBy::peer;
   Waiting waiting_ = Waiting::nothing;
+  http2::StreamId slow_head_ = 0;  // what head_timer_ runs for
   bool draining_ = false;
   bool goaway_sent_ = false;
   bool reported_ = false;
   net::MemberTimer<Http2ClientSession, &Http2ClientSession::on_timer> timer_{*this};
   net::MemberTimer<Http2ClientSession, &Http2ClientSession::on_age> age_timer_{*this};
+  net::MemberTimer<Http2ClientSession, &Http2ClientSession::on_slow_head> head_timer_{*this};
 };
 
 }  // namespace sallyport::session

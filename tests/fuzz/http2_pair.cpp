@@ -14,7 +14,7 @@ namespace {
 Settings patient() {
   constexpr Budget kPlenty{1U << 30, 0};
   Settings s = fuzz::Sink::limits();
-  s.budgets = {kPlenty, kPlenty, kPlenty, kPlenty, kPlenty, kPlenty, kPlenty, kPlenty, kPlenty};
+  s.budgets = {kPlenty, kPlenty, kPlenty, kPlenty, kPlenty, kPlenty, kPlenty, kPlenty, 1U << 20};
   return s;
 }
 

@@ -98,11 +98,15 @@ struct H2Limits {
   std::size_t stream_window = 64 * kKiB;  // bytes a stream may send ahead; also the bound of its buffer
   std::size_t connection_window =
       1 * kMiB;                      // given back on receipt, so that one stalled stream stops no other
-  std::uint32_t continuations = 64;  // CONTINUATION frames a head: the CONTINUATION flood
+  std::uint32_t continuations = 64;  // CONTINUATION frames a head (CVE-2024-27316); 64 KiB need 4
   Budget resets{200, 20};            // RST_STREAM by the client: rapid reset (CVE-2023-44487)
-  Budget pings{50, 10};              // each costs us an answer
-  Budget settings{20, 2};            // each costs us an ACK
+  Budget provoked_resets{200, 20};   // RST_STREAM by us, for the client's fault (CVE-2025-8671)
+  Budget pings{50, 10};              // each costs us an answer (CVE-2019-9512)
+  Budget settings{20, 2};            // each costs us an ACK (CVE-2019-9515)
+  Budget priorities{500, 100};       // old browsers send one with every stream (CVE-2019-9513)
   Budget empty_frames{100, 20};      // DATA or HEADERS without content (CVE-2019-9518)
+  Budget window_updates{2000, 200};  // and ten for every DATA frame that we send
+  Budget unknown_frames{256, 32};    // of types that we ignore; greasing sends a few
   bool operator==(const H2Limits&) const = default;
 };
 

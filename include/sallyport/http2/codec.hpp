@@ -36,6 +36,7 @@ inline constexpr std::uint32_t kNoError = 0x0;
 inline constexpr std::uint32_t kProtocolError = 0x1;
 inline constexpr std::uint32_t kInternalError = 0x2;
 inline constexpr std::uint32_t kFlowControlError = 0x3;
+inline constexpr std::uint32_t kStreamClosed = 0x5;
 inline constexpr std::uint32_t kRefusedStream = 0x7;
 inline constexpr std::uint32_t kCancel = 0x8;
 inline constexpr std::uint32_t kConnectError = 0xa;
@@ -149,6 +150,8 @@ class Codec {
   [[nodiscard]] bool peer_connect_protocol() const noexcept;
   // Announced and not yet closed, whoever opened them.
   [[nodiscard]] std::size_t active_streams() const noexcept;
+  // The stream whose request has begun and has no whole head yet: one at most. 0: none.
+  [[nodiscard]] StreamId unfinished_head() const noexcept;
   // GOAWAY went out (not a mere notice) or came in, and no stream is left.
   [[nodiscard]] bool drained() const noexcept;
 

@@ -20,11 +20,14 @@
 namespace sallyport::session {
 
 struct UpstreamLimits {
-  std::size_t head_bytes = 128 * 1024;                // response head, whole
-  std::size_t field_bytes = 32 * 1024;                // one response field
-  std::size_t fields = 256;                           // response fields
-  std::uint32_t informational = 32;                   // 1xx heads before the final one
-  std::uint32_t stream_window = 256 * 1024;           // credit for response body bytes a stream
+  std::size_t head_bytes = 128 * 1024;  // response head, whole
+  std::size_t field_bytes = 32 * 1024;  // one response field
+  std::size_t fields = 256;             // response fields
+  std::uint32_t informational = 32;     // 1xx heads before the final one
+  // HTTP/1.1: credit for response body bytes. More buys nothing, for a turn of the loop reads no
+  // more; a client that takes nothing makes us hold so much on each of its streams.
+  std::size_t body_window = 64 * 1024;
+  std::uint32_t stream_window = 256 * 1024;  // HTTP/2: the same, a stream; a round trip's worth of bytes
   std::uint32_t connection_window = 4 * 1024 * 1024;  // HTTP/2 only
   std::uint32_t max_streams = 100;  // HTTP/2: cap on our own use, the peer's SETTINGS may lower it
 };

@@ -13,6 +13,9 @@ import socket
 import pytest
 
 from .certs import Certificates
+from .clients import tcp, tls, tls_context
+from .config import basic
+from .frames import Peer
 from .gateway import Gateway
 from .origin import Origin
 
@@ -77,19 +80,44 @@ def start_origin(tmp_path):
     _end(started)
 
 
-@pytest.fixture
-def gateway(binary, tmp_path):
-    """gateway(config) starts one and waits until it serves; with ready=False it does not wait. At
-    the test's end it must leave by SIGTERM with status 0 and without a sanitizer's report."""
+def _gateways(binary, folder):
     started = []
 
     def start(config, ready: bool = True, env=None) -> Gateway:
-        process = Gateway(binary, config, tmp_path, env, f"gateway{len(started) or ''}")
+        process = Gateway(binary, config, folder, env, f"gateway{len(started) or ''}")
         started.append(process)
         return process.wait_ready() if ready else process
 
     yield start
     _end(started)
+
+
+@pytest.fixture
+def gateway(binary, tmp_path):
+    """gateway(config) starts one and waits until it serves; with ready=False it does not wait. At
+    the test's end it must leave by SIGTERM with status 0 and without a sanitizer's report."""
+    yield from _gateways(binary, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shared_gateway(binary, tmp_path_factory):
+    """The same, for all tests of a file."""
+    yield from _gateways(binary, tmp_path_factory.mktemp("gateway"))
+
+
+@pytest.fixture(scope="module")
+def raw_h2(shared_gateway, origin, certs, tmp_path_factory):
+    """raw_h2(listener, ...) is a Peer on a new connection to a gateway that the tests of a file
+    share, over TLS ("https") or in clear text by prior knowledge ("http")."""
+    folder = tmp_path_factory.mktemp("raw_h2")
+    running = shared_gateway(basic([certs.localhost], [origin.endpoint()], folder))
+    context = tls_context(certs.ca.pem, alpn=("h2",))
+
+    def connect(listener: str, *settings, **more) -> Peer:
+        port = running.port(listener)
+        return Peer(tls(port, context) if listener == "https" else tcp(port), *settings, **more)
+
+    return connect
 
 
 @pytest.fixture

@@ -311,7 +311,7 @@ TEST_CASE("a listener's timeouts and limits lie over the global ones, wherever t
       "    limits: { url: 1KiB, h2: { streams: 7 } }\n"
       "  - { name: b, address: \"[::]:2\" }\n"
       "timeouts: { idle: 5s, send: 6s }\n"
-      "limits: { url: 2KiB, header_count: 50, h2: { continuations: 9 } }\n");
+      "limits: { url: 2KiB, header_count: 50, h2: { continuations: 9, provoked_resets: { burst: 3 } } }\n");
   const Listener& a = model.listeners[0];
   CHECK(a.timeouts.idle == 7s);
   CHECK(a.timeouts.send == 6s);
@@ -319,6 +319,8 @@ TEST_CASE("a listener's timeouts and limits lie over the global ones, wherever t
   CHECK(a.limits.header_count == 50);
   CHECK(a.limits.h2.streams == 7);
   CHECK(a.limits.h2.continuations == 9);
+  CHECK(a.limits.h2.provoked_resets.burst == 3);
+  CHECK(a.limits.h2.unknown_frames == H2Limits{}.unknown_frames);
   CHECK(model.listeners[1].timeouts == model.timeouts);
   CHECK(model.listeners[1].limits == model.limits);
 }

@@ -15,7 +15,7 @@ const base::Instant kStart = base::Instant{} + 1000s;
 Settings with_budgets(std::uint32_t burst) {
   const Budget all{burst, 1};
   Settings settings;
-  settings.budgets = {all, all, all, all, all, all, all, all, all};
+  settings.budgets = {all, all, all, all, all, all, all, all, burst};
   settings.budgets.settings = {burst + 1, 1};  // the first is no flood
   return settings;
 }
@@ -27,33 +27,53 @@ using Attack = std::function<std::string(StreamId)>;
 
 TEST_CASE("a flood ends the connection with ENHANCE_YOUR_CALM and says which it was") {
   const std::string request = headers(1, request_lines({}, "POST"), false);
-  const auto [flood, before, attack] = GENERATE_COPY(table<Flood, std::string, Attack>({
-      {Flood::rapid_reset, "",
-       [](StreamId id) { return headers(id, request_lines()) + frame(kRstStream, kNone, id, u32(8)); }},
-      {Flood::provoked_reset, "",
-       [](StreamId id) {
-         return headers(id, request_lines({{"te", "x"}}));
-       }},
-      {Flood::provoked_reset, "",
-       [](StreamId id) {  // MadeYouReset: a window driven over its limit
-         return headers(id, request_lines()) + frame(kWindowUpdate, kNone, id, u32(0x7fffffff));
-       }},
-      {Flood::continuation, frame(kHeaders, kNone, 1, hpack(request_lines())),
-       [](StreamId) {
-         return frame(kContinuation, kNone, 1, hpack({{"x", "1"}}));
-       }},
-      {Flood::continuation, frame(kHeaders, kNone, 1, hpack({{"te", "x"}})),
-       [](StreamId) { return frame(kContinuation, kNone, 1, hpack({{"x", "1"}})); }},
-      {Flood::settings, "", [](StreamId) { return frame(kSettings, kNone, 0); }},
-      {Flood::ping, "", [](StreamId) { return frame(kPing, kNone, 0, "12345678"); }},
-      {Flood::ping, "", [](StreamId) { return frame(kPing, kAck, 0, "12345678"); }},
-      {Flood::priority, "", [](StreamId id) { return frame(kPriority, kNone, id, u32(0) + "\x10"); }},
-      {Flood::priority, "", [](StreamId) { return frame(0x10, kNone, 0, u32(1) + "u=1"); }},
-      {Flood::empty_frames, request, [](StreamId) { return frame(kData, kNone, 1); }},
-      {Flood::empty_frames, request, [](StreamId) { return frame(kData, kPadded, 1, "\x02\0\0"s); }},
-      {Flood::window_update, request, [](StreamId) { return frame(kWindowUpdate, kNone, 0, u32(1)); }},
-      {Flood::unknown_frames, "", [](StreamId) { return frame(0xbe, kNone, 0, "?"); }},
-  }));
+  const auto
+      [flood, before, attack] =
+          GENERATE_COPY(
+              table<Flood, std::string, Attack>(
+                  {
+                      {Flood::rapid_reset, "",
+                       [](StreamId id) {
+                         return headers(id, request_lines()) + frame(kRstStream, kNone, id, u32(8));
+                       }},
+                      {Flood::provoked_reset, "",
+                       [](StreamId id) {
+                         return headers(id, request_lines({{"te", "x"}}));
+                       }},
+                      {Flood::provoked_reset, "",
+                       [](StreamId id) {  // MadeYouReset: a window driven over its limit
+                         return headers(id, request_lines()) +
+                                frame(kWindowUpdate, kNone, id, u32(0x7fffffff));
+                       }},
+                      {Flood::continuation, frame(kHeaders, kNone, 1, hpack(request_lines())),
+                       [](StreamId) {
+                         return frame(kContinuation, kNone, 1, hpack({{"x", "1"}}));
+                       }},
+                      {Flood::continuation, frame(kHeaders, kNone, 1, hpack({{"te", "x"}})),
+                       [](StreamId) { return frame(kContinuation, kNone, 1, hpack({{"x", "1"}})); }},
+                      {Flood::continuation, frame(kHeaders, kNone, 1, hpack(request_lines())),
+                       [](StreamId) { return frame(kContinuation, kNone, 1); }},
+                      {Flood::settings, "", [](StreamId) { return frame(kSettings, kNone, 0); }},
+                      {Flood::ping, "", [](StreamId) { return frame(kPing, kNone, 0, "12345678"); }},
+                      {Flood::ping, "", [](StreamId) { return frame(kPing, kAck, 0, "12345678"); }},
+                      {Flood::priority,
+                       "", [](StreamId id) { return frame(kPriority, kNone, id, u32(0) + "\x10"); }},
+                      {Flood::priority, "", [](StreamId) { return frame(0x10, kNone, 0, u32(1) + "u=1"); }},
+                      {Flood::empty_frames, request, [](StreamId) { return frame(kData, kNone, 1); }},
+                      {Flood::empty_frames, request,
+                       [](StreamId) { return frame(kData, kPadded, 1, "\x02\0\0"s); }},
+                      {Flood::window_update, request,
+                       [](StreamId) { return frame(kWindowUpdate, kNone, 0, u32(1)); }},
+                      {Flood::unknown_frames, "", [](StreamId) { return frame(0xbe, kNone, 0, "?"); }},
+                      {Flood::unknown_frames, request,
+                       [](StreamId) { return frame(kGoaway, kNone, 0, u32(0) + u32(0)); }},
+                      // Reset by us, and never ended by the client.
+                      {
+                          Flood::unknown_frames, headers(1, request_lines({{"te", "x"}}), false),
+                          [](StreamId) {
+                            return headers(1, {{"x", "1"}}, false);
+                          }},
+                  }));
   INFO(to_string(flood));
   constexpr int kBurst = 20;
   Settings settings = with_budgets(kBurst);
@@ -78,6 +98,79 @@ TEST_CASE("a flood ends the connection with ENHANCE_YOUR_CALM and says which it 
   REQUIRE(goaway);
   CHECK(goaway->word(4) == code::kEnhanceYourCalm);
   CHECK_FALSE(server.codec.wants_write());
+}
+
+TEST_CASE("a SETTINGS frame of very many entries is a flood by itself") {
+  const auto of = [](std::size_t entries) {
+    std::string payload;
+    for (std::size_t i = 0; i < entries; ++i) payload += std::string("\0\xfe", 2) + u32(0);
+    return frame(kSettings, kNone, 0, payload);
+  };
+  Endpoint server(Side::client);
+  REQUIRE(server.give(client_start() + of(kMostSettings)).has_value());
+  CHECK(server.give(of(kMostSettings + 1)).has_error());
+  CHECK(server.floods == std::vector<Flood>{Flood::settings});
+}
+
+TEST_CASE("CONTINUATION frames are counted a field section, not a connection") {
+  Endpoint server(Side::client, with_budgets(20));
+  server.codec.now(kStart);
+  (void)server.give(client_start());
+  for (StreamId id = 1; id < 60; id += 2) {
+    std::string wire = frame(kHeaders, kEndStream, id, hpack(request_lines()));
+    for (int i = 1; i < 20; ++i) wire += frame(kContinuation, kNone, id, hpack({{"x", "1"}}));
+    REQUIRE(server.give(wire + frame(kContinuation, kEndHeaders, id, hpack({{"x", "1"}}))).has_value());
+    CHECK(server.streams[id].announced);
+  }
+}
+
+TEST_CASE("streams above a limit that the client has not acknowledged are refused within the budget") {
+  Settings settings = with_budgets(20);
+  settings.max_concurrent_streams = 5;
+  Endpoint server(Side::client, settings);
+  server.codec.now(kStart);
+  (void)server.give(client_start());
+  (void)server.pull();
+  StreamId id = 1;
+  for (; id < 2 * 25; id += 2) {
+    REQUIRE(server.give(headers(id, request_lines())).has_value());
+    const auto pulled = server.pull();
+    CHECK(reset_code(pulled, id) == (id < 10 ? std::nullopt : std::optional(code::kRefusedStream)));
+  }
+  REQUIRE_FALSE(server.codec.failure());
+  (void)server.give(headers(id, request_lines()));
+  (void)server.pull();
+  CHECK(server.floods == std::vector<Flood>{Flood::provoked_reset});
+}
+
+TEST_CASE("streams that cross our GOAWAY are no fault of the client's") {
+  Settings settings = with_budgets(20);
+  settings.max_concurrent_streams = 60;
+  Endpoint server(Side::client, settings);
+  server.codec.now(kStart);
+  (void)server.give(client_start());
+  server.codec.goaway(code::kNoError);
+  (void)server.pull();
+  for (StreamId id = 1; id < 2 * 60; id += 2) {
+    REQUIRE(server.give(headers(id, request_lines())).has_value());
+    (void)server.pull();
+  }
+  CHECK(server.floods.empty());
+}
+
+TEST_CASE("a head, its body and its trailers in one piece are nothing unknown") {
+  Endpoint server(Side::client, with_budgets(20));
+  server.codec.now(kStart);
+  (void)server.give(client_start());
+  for (StreamId id = 1; id < 2 * 60; id += 2) {
+    REQUIRE(server
+                .give(headers(id, request_lines({}, "POST"), false) + frame(kData, kNone, id, "x") +
+                      headers(id, {{"x-sum", "1"}}))
+                .has_value());
+    server.codec.send_response(id, response(200, 0), true);
+    (void)server.pull();
+  }
+  CHECK(server.floods.empty());
 }
 
 TEST_CASE("what comes slowly is no flood") {
