@@ -17,6 +17,31 @@ bool report(const std::vector<config::Problem>& problems) {
   return config::has_errors(problems);
 }
 
+namespace {
+
+CLI::App* add_chain(CLI::App& app, ChainArguments& arguments) {
+  CLI::App* command = app.add_subcommand(
+      "chain", "what would be sent of these certificate files, each way to a root, and why others fail");
+  command->add_option("FILE", arguments.files, "certificates in PEM form, in any order")->required();
+  command->add_option("--roots", arguments.roots,
+                      "PEM file of the roots that clients have; the system's if left out");
+  command->add_option("--intermediates", arguments.intermediates,
+                      "PEM file of intermediates, from which missing ones are added");
+  command->add_option("--name", arguments.name, "a host name or address that the certificate must be for");
+  command->add_option_function<std::string>(
+      "--at",
+      [&arguments](const std::string& text) {
+        arguments.at = parse_time(text);
+        if (!arguments.at)
+          throw CLI::ValidationError("--at", "expected 2026-01-31, 2026-01-31T12:00:00Z or @SECONDS");
+      },
+      "at this time (UTC) instead of now");
+  command->add_flag("--json", arguments.as_json, "as JSON");
+  return command;
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
   CLI::App app("Sallyport, a TLS-terminating reverse-proxy gateway");
   app.require_subcommand(1);
@@ -33,6 +58,9 @@ int main(int argc, char** argv) {
       app.add_subcommand("check", "load everything as run would, bind nothing; exit code 0 or 1");
   check_command->add_option("-c,--config", check_config, "the configuration file")->required();
 
+  ChainArguments chain_arguments;
+  CLI::App* chain_command = add_chain(app, chain_arguments);
+
   CLI::App* schema_command =
       app.add_subcommand("schema", "print the configuration's JSON Schema, for editors");
   CLI::App* version_command = app.add_subcommand("version", "print the version and those of the libraries");
@@ -45,6 +73,7 @@ int main(int argc, char** argv) {
   try {
     if (run_command->parsed()) return run(run_arguments);
     if (check_command->parsed()) return check(check_config);
+    if (chain_command->parsed()) return chain(chain_arguments);
     if (schema_command->parsed()) return schema();
     if (version_command->parsed()) return version();
   } catch (const std::exception& error) {

@@ -2,8 +2,11 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
+#include <string>
 #include <vector>
 
+#include "sallyport/base/clock.hpp"
 #include "sallyport/config/load.hpp"
 
 namespace sallyport::cli {
@@ -17,8 +20,21 @@ struct RunArguments {
   std::filesystem::path ports_file;  // where to write which ports were bound; empty: nowhere
 };
 
+struct ChainArguments {
+  std::vector<std::string> files;
+  std::string roots;          // empty: the system's
+  std::string intermediates;  // empty: none
+  std::string name;           // that the leaf must hold; empty: any
+  std::optional<base::WallTime> at;
+  bool as_json = false;
+};
+
+// "2026-01-31", "2026-01-31T12:00:00Z" or "@" and seconds since 1970; nothing for anything else.
+[[nodiscard]] std::optional<base::WallTime> parse_time(const std::string& text);
+
 [[nodiscard]] int run(const RunArguments& arguments);
 [[nodiscard]] int check(const std::filesystem::path& config);
+[[nodiscard]] int chain(const ChainArguments& arguments);
 [[nodiscard]] int schema();
 [[nodiscard]] int version();
 

@@ -1,32 +1,17 @@
 #include "sallyport/tls/certificate.hpp"
 
 #include <algorithm>
-#include <ctime>
 
 #include <openssl/pem.h>
 
 #include "certificate_names.hpp"
+#include "certificate_text.hpp"
 #include "file.hpp"
 #include "openssl.hpp"
 
 namespace sallyport::tls {
 
 namespace {
-
-base::WallTime wall_time(const ASN1_TIME* time) {
-  std::tm parts{};
-  if (ASN1_TIME_to_tm(time, &parts) != 1) return {};
-  return base::WallClock::from_time_t(::timegm(&parts));
-}
-
-std::string serial_text(X509* certificate) {
-  BIGNUM* number = ASN1_INTEGER_to_BN(X509_get0_serialNumber(certificate), nullptr);
-  if (number == nullptr) return {};
-  std::vector<std::uint8_t> bytes(static_cast<std::size_t>(BN_num_bytes(number)));
-  BN_bn2bin(number, bytes.data());
-  BN_free(number);
-  return hex(bytes);
-}
 
 KeyType type_of(const EVP_PKEY* key) {
   switch (EVP_PKEY_get_base_id(key)) {
@@ -51,15 +36,6 @@ int no_passphrase(char*, int, int, void* asked) {
 
 Digest content_of(std::string_view chain_pem, std::string_view key_pem, const CertificateSource& source) {
   return Hasher().add(chain_pem).add(key_pem).add(source.label).add(source.chain_file).finish();
-}
-
-std::string date_text(base::WallTime time) {
-  const std::time_t seconds = base::WallClock::to_time_t(time);
-  std::tm parts{};
-  ::gmtime_r(&seconds, &parts);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S UTC", &parts);
-  return text;
 }
 
 }  // namespace

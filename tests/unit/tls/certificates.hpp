@@ -6,6 +6,7 @@
 #include <fstream>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <openssl/evp.h>
@@ -61,6 +62,11 @@ struct Wanted {
   bool authority = false;
   long from = -3600;
   long until = 86400;
+  unsigned int rsa_bits = 2048;
+  const char* curve = "P-256";
+  const EVP_MD* digest = EVP_sha256();
+  EVP_PKEY* key = nullptr;  // of another identity, to certify the same key once more; a new one if null
+  std::vector<std::pair<int, std::string>> extensions;  // NID and value
 };
 
 inline void add_extension(X509* certificate, X509* issuer, int nid, const char* value) {
@@ -74,7 +80,10 @@ inline void add_extension(X509* certificate, X509* issuer, int nid, const char* 
 
 inline Identity issue(const Wanted& wanted, const Identity* issuer = nullptr) {
   Identity made;
-  made.key.reset(wanted.rsa ? EVP_RSA_gen(2048) : EVP_EC_gen("P-256"));
+  if (wanted.key != nullptr) EVP_PKEY_up_ref(wanted.key);
+  made.key.reset(wanted.key != nullptr ? wanted.key
+                 : wanted.rsa          ? EVP_RSA_gen(wanted.rsa_bits)
+                                       : EVP_EC_gen(wanted.curve));
   made.certificate.reset(X509_new());
   X509* certificate = made.certificate.get();
   X509_set_version(certificate, 2);
@@ -92,7 +101,10 @@ inline Identity issue(const Wanted& wanted, const Identity* issuer = nullptr) {
   if (!wanted.san.empty()) {
     add_extension(certificate, issuer_certificate, NID_subject_alt_name, wanted.san.c_str());
   }
-  X509_sign(certificate, issuer == nullptr ? made.key.get() : issuer->key.get(), EVP_sha256());
+  for (const auto& [nid, value] : wanted.extensions) {
+    add_extension(certificate, issuer_certificate, nid, value.c_str());
+  }
+  REQUIRE(X509_sign(certificate, issuer == nullptr ? made.key.get() : issuer->key.get(), wanted.digest) != 0);
   return made;
 }
 
