@@ -25,12 +25,18 @@ class SlowReaders:
     def __init__(self, gateway, certs):
         self._gateway, self._context = gateway, tls_context(certs.ca.pem, alpn=("h2",))
         self._sockets = []
+        self._waiting = []
 
-    def ask(self, connections: int) -> None:
+    def open(self, connections: int) -> None:
         for _ in range(connections):
             socket = tls(self._gateway.port(), self._context)
             self._sockets.append(socket)
-            client = H2Client(socket, settings={h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 0})
+            self._waiting.append(H2Client(socket, settings={h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 0}))
+
+    def ask(self, connections: int) -> None:
+        """On so many of those that are open."""
+        for _ in range(connections):
+            client = self._waiting.pop()
             for _ in range(100):
                 client.start(path="/bytes/300000")
 
@@ -91,7 +97,9 @@ def ask(connection) -> bytes:
 
 def test_each_level_sheds_what_it_says_and_all_comes_back(gateway, made, certs, slow):
     gw = gateway(made)
-    slow(gw).ask(2)
+    readers = slow(gw)
+    readers.open(4)
+    readers.ask(4)
     wait_until(lambda: resident(gw) > 48 * MIB, "50 MiB held", process=gw)
     one = tcp(gw.port("http"))
     idle = tcp(gw.port("http"))
@@ -137,8 +145,9 @@ def test_slow_readers_cannot_make_it_hold_more_than_its_limit(gateway, made, cer
     limit = resident(gw) + 120 * MIB
     assert gw.reload(config.merged(made, {"limits": {"memory": f"{limit}B"}}))
     readers = slow(gw)
+    readers.open(26)  # while anybody is let in
     peak = 0
-    for _ in range(13):  # they want 325 MiB
+    for _ in range(26):  # they hold 325 MiB
         if gw.metrics().value("sallyport_memory_pressure") >= 1:
             break
         readers.ask(1)
