@@ -361,6 +361,7 @@ void Worker::check_drained() {
 }
 
 void Worker::abort() {
+  drained_ = nullptr;
   const base::Error why = base::gateway_error(base::ErrorCode::draining);
   while (session::ClientSession* session = sessions_.pop_front()) {
     session->abort(why);
@@ -368,9 +369,8 @@ void Worker::abort() {
     loop_.reap(std::unique_ptr<net::Reapable>(session));
   }
   while (Opening* opening = openings_.pop_front()) loop_.reap(std::unique_ptr<net::Reapable>(opening));
-  while (tls::ServerStream* stream = handshakes_.pop_front())
-    loop_.reap(std::unique_ptr<net::Reapable>(stream));
-  handshaking_.clear();
+  // Counted and logged like any other that failed; on_handshake_over() takes each off the list.
+  while (tls::ServerStream* stream = handshakes_.front()) stream->abandon();
   for (const auto& door : doors_) door->listener.close();
 }
 

@@ -2,6 +2,7 @@
 #include <optional>
 
 #include "sallyport/proxy/reply_table.hpp"
+#include "sallyport/tls/explain.hpp"
 
 #include "door.hpp"
 #include "worker.hpp"
@@ -170,23 +171,45 @@ void Worker::log_failure(const Door& door, tls::ServerStream& stream, const tls:
   const bool probe = failure.verdict.reason == tls::HandshakeReason::peer_closed_idle;
   const obs::Level level = probe ? obs::Level::debug : obs::Level::warn;
   if (!shared_.log.enabled(level)) return;
+  const auto limit = failure_limits_[static_cast<std::size_t>(failure.verdict.reason)].admit(loop_.now());
+  if (!limit.pass) return;
   const auto alert = [](const std::optional<std::uint8_t>& code) {
     return code ? tls::alert_name(*code) : std::string_view{};
   };
-  const auto milliseconds = std::chrono::duration<double, std::milli>(failure.duration).count();
+  const tls::Explanation told = tls::explain(failure);
+  const bool met = failure.host != nullptr;
   shared_.log.event(
-      failure_limits_[static_cast<std::size_t>(failure.verdict.reason)], loop_.now(), level,
-      "handshake_failed",
+      level, "handshake_failed",
       {{"reason", tls::to_string(failure.verdict.reason)},
        {"stage", tls::to_string(failure.verdict.stage)},
+       {"hint", told.hint},
        {"client", stream.peer().to_string()},
        {"listener", door.name},
        {"sni", failure.sni},
-       {"host", failure.host == nullptr ? std::string_view{} : std::string_view(failure.host->name)},
+       {"host", met ? std::string_view(failure.host->name) : std::string_view{}},
+       {"policy", met ? std::string_view(failure.host->context->policy().name) : std::string_view{}},
        {"alert_sent", alert(failure.alert_sent)},
        {"alert_received", alert(failure.alert_received)},
        {"openssl", tls::openssl_reason(failure.openssl_error)},
-       {"duration_ms", milliseconds}});
+       {"versions_offered", told.versions.offered},
+       {"versions_configured", told.versions.configured},
+       {"versions_shared", told.versions.shared},
+       {"ciphers_offered", told.ciphers.offered},
+       {"ciphers_configured", told.ciphers.configured},
+       {"ciphers_shared", told.ciphers.shared},
+       {"groups_offered", told.groups.offered},
+       {"groups_configured", told.groups.configured},
+       {"groups_shared", told.groups.shared},
+       {"sigalgs_offered", told.sigalgs.offered},
+       {"sigalgs_configured", told.sigalgs.configured},
+       {"sigalgs_shared", told.sigalgs.shared},
+       {"alpn_offered", told.alpn.offered},
+       {"alpn_configured", told.alpn.configured},
+       {"alpn_shared", told.alpn.shared},
+       {"ja3", told.ja3},
+       {"ja4", told.ja4},
+       {"duration_ms", std::chrono::duration<double, std::milli>(failure.duration).count()},
+       {"held_back", limit.held_back}});
 }
 
 void Worker::on_handshake_over(tls::ServerStream& stream) {

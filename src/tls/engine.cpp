@@ -169,6 +169,17 @@ void Engine::on_info(const SSL* ssl, int where, int value) {
   }
 }
 
+int Engine::on_verify(int ok, X509_STORE_CTX* verification) {
+  if (ok == 1) return ok;
+  const void* ssl = X509_STORE_CTX_get_ex_data(verification, SSL_get_ex_data_X509_STORE_CTX_idx());
+  const X509* certificate = X509_STORE_CTX_get_current_cert(verification);
+  if (ssl == nullptr || certificate == nullptr) return ok;
+  Engine& self = of(static_cast<const SSL*>(ssl));
+  self.refused_subject_ = name_text(X509_get_subject_name(certificate));
+  self.refused_issuer_ = name_text(X509_get_issuer_name(certificate));
+  return ok;
+}
+
 // Called for each ClientHello. What it names must be what the host was chosen by: a second one
 // that names another host would get this host's certificate and then pass for the other.
 int Engine::on_client_hello(SSL* ssl, int* alert, void*) {

@@ -58,6 +58,9 @@ class Engine {
   [[nodiscard]] bool flight_sent() const noexcept { return flight_sent_; }
   [[nodiscard]] bool hello_retried() const noexcept { return hellos_ > 1; }
   [[nodiscard]] bool hello_changed() const noexcept { return hello_changed_; }
+  // Of the client's certificate that was not taken, or of one above it; empty: none was refused.
+  [[nodiscard]] const std::string& refused_subject() const noexcept { return refused_subject_; }
+  [[nodiscard]] const std::string& refused_issuer() const noexcept { return refused_issuer_; }
   // The alert that ended it, either direction; 0: none.
   [[nodiscard]] std::int32_t last_alert() const noexcept;
 
@@ -77,6 +80,8 @@ class Engine {
   // Puts the callbacks that serve the above on a context.
   static void watch_server(SSL_CTX* context);
   static void watch_client(SSL_CTX* context);
+  // For SSL_CTX_set_verify: leaves OpenSSL's answer as it is and notes whom it refused.
+  static int on_verify(int ok, X509_STORE_CTX* verification);
 
  private:
   [[nodiscard]] static Engine& of(const SSL* ssl) noexcept;
@@ -95,6 +100,7 @@ class Engine {
   SslPtr ssl_;
   SessionSink sink_;
   std::string_view expected_name_;
+  std::string refused_subject_, refused_issuer_;
   unsigned long error_ = 0;
   std::optional<std::uint8_t> alert_sent_;
   std::optional<std::uint8_t> alert_received_;

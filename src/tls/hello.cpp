@@ -21,17 +21,40 @@ std::uint16_t u16(const std::uint8_t* at) noexcept {
   return static_cast<std::uint16_t>((at[0] << 8) | at[1]);
 }
 
-enum class Http : std::uint8_t { no, maybe, yes };
+constexpr std::uint8_t kAlertRecord = 21;
+constexpr std::size_t kAlertSize = 7;
 
-// Whether the bytes begin (or could yet begin) like a request of a client that forgot TLS.
-Http looks_like_http(std::string_view bytes) noexcept {
-  static constexpr std::string_view kMethods[] = {"GET ",     "HEAD ",    "POST ",  "PUT ",   "DELETE ",
-                                                  "OPTIONS ", "CONNECT ", "PATCH ", "TRACE ", "PRI "};
-  for (const std::string_view method : kMethods) {
-    if (bytes.starts_with(method)) return Http::yes;
-    if (method.starts_with(bytes)) return Http::maybe;
+// An alert where the hello should stand. `none`: too early to say.
+HelloFault what_alert(std::string_view bytes) noexcept {
+  static constexpr char kHeader[] = {kAlertRecord, 3, 0, 0, 2};
+  constexpr std::size_t kMinorVersion = 2;  // any
+  for (std::size_t i = 0; i < std::min(bytes.size(), kRecordHeader); ++i) {
+    if (i != kMinorVersion && bytes[i] != kHeader[i]) return HelloFault::not_tls;
   }
-  return Http::no;
+  return bytes.size() < kAlertSize ? HelloFault::none : HelloFault::alert;
+}
+
+// What the bytes begin like: a request of a client that forgot TLS, or a balancer's header (the
+// PROXY protocol's versions 1 and 2). `none`: too early to say.
+HelloFault what_begins(std::string_view bytes) noexcept {
+  using namespace std::string_view_literals;
+  static constexpr struct {
+    std::string_view text;
+    HelloFault fault;
+  } kBeginnings[] = {
+      {"GET "sv, HelloFault::plain_http},     {"HEAD "sv, HelloFault::plain_http},
+      {"POST "sv, HelloFault::plain_http},    {"PUT "sv, HelloFault::plain_http},
+      {"DELETE "sv, HelloFault::plain_http},  {"OPTIONS "sv, HelloFault::plain_http},
+      {"CONNECT "sv, HelloFault::plain_http}, {"PATCH "sv, HelloFault::plain_http},
+      {"TRACE "sv, HelloFault::plain_http},   {"PRI "sv, HelloFault::plain_http},
+      {"PROXY "sv, HelloFault::proxy_header}, {"\r\n\r\n\0\r\nQ"sv, HelloFault::proxy_header},
+  };
+  if (bytes.front() == kAlertRecord) return what_alert(bytes);
+  for (const auto& beginning : kBeginnings) {
+    if (bytes.starts_with(beginning.text)) return beginning.fault;
+    if (beginning.text.starts_with(bytes)) return HelloFault::none;
+  }
+  return HelloFault::not_tls;
 }
 
 }  // namespace
@@ -139,16 +162,10 @@ bool HelloReader::first_bytes(std::span<const std::uint8_t>& in) {
   while (!in.empty() && header_size_ < sizeof header_) {
     header_[header_size_++] = in.front();
     in = in.subspan(1);
-    switch (looks_like_http({reinterpret_cast<const char*>(header_), header_size_})) {
-      case Http::yes:
-        fail(HelloFault::plain_http);
-        return false;
-      case Http::no:
-        fail(HelloFault::not_tls);
-        return false;
-      case Http::maybe:
-        break;
-    }
+    const HelloFault fault = what_begins({reinterpret_cast<const char*>(header_), header_size_});
+    if (fault == HelloFault::none) continue;
+    fail(fault);
+    return false;
   }
   return false;
 }

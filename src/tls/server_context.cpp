@@ -122,7 +122,7 @@ bool ServerContext::configure_client_auth(Notes& notes) {
   SSL_CTX_set_client_CA_list(context_, names);  // takes them
   SSL_CTX_set_verify_depth(context_, policy.client_auth_depth);
   if (policy.client_auth == ClientAuthMode::require) {
-    SSL_CTX_set_verify(context_, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+    SSL_CTX_set_verify(context_, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, &Engine::on_verify);
   } else {
     SSL_CTX_set_verify(context_, SSL_VERIFY_PEER, accept_any);
   }

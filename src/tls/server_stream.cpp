@@ -25,6 +25,13 @@ constexpr std::string_view kPlainHttpAnswer =
     "This port speaks TLS and the request came in plain HTTP: use https://.\n";
 static_assert(kPlainHttpAnswer.size() - kPlainHttpAnswer.find("This port") == 71);
 
+const Certificate* shown_certificate(const HostEntry& host, const SSL* ssl) noexcept {
+  const X509* shown = SSL_get_certificate(ssl);
+  const auto same = [&](const auto& certificate) { return certificate->leaf() == shown; };
+  const auto found = std::find_if(host.certificates.begin(), host.certificates.end(), same);
+  return found == host.certificates.end() ? nullptr : found->get();
+}
+
 std::uint8_t alert_of(HelloFault fault) noexcept {
   switch (fault) {
     case HelloFault::malformed:
@@ -55,7 +62,6 @@ struct ServerStream::Opening {
   std::size_t lingered = 0;
   bool reported = false;
   bool over = false;
-  bool abandoned = false;
 };
 
 ServerStream::ServerStream(net::Loop& loop, net::TcpSocket socket, const net::Endpoint& peer,
@@ -75,13 +81,9 @@ void ServerStream::begin(std::span<const char> early) {
 }
 
 void ServerStream::abandon() {
-  if (opening_ == nullptr || opening_->reported) return;
-  opening_->abandoned = true;
-  wake_later();
-}
-
-void ServerStream::handshake_wake() {
-  if (opening_->abandoned && !opening_->reported) end(Ending::closed_by_us);
+  if (opening_ == nullptr) return;
+  if (opening_->reported) return over();
+  end(Ending::closed_by_us);
 }
 
 void ServerStream::on_deadline() {
@@ -117,6 +119,7 @@ void ServerStream::read_hello(std::span<const char> bytes) {
       return io_.idle();
     case HelloReader::State::failed:
       if (reader.fault() == HelloFault::plain_http) return answer_plain_http();
+      if (reader.fault() == HelloFault::alert) return report(judge({.reader = &reader}), std::nullopt);
       return refuse(judge({.reader = &reader}), alert_of(reader.fault()));
     case HelloReader::State::complete:
       break;
@@ -225,10 +228,7 @@ void ServerStream::succeed() {
   facts.busy = opening->busy + (now - opening->entered);
   if (!facts.resumed) {
     facts.sigalg = own_signature(ssl);
-    const X509* shown = SSL_get_certificate(ssl);
-    const auto same = [&](const auto& certificate) { return certificate->leaf() == shown; };
-    const auto found = std::find_if(host.certificates.begin(), host.certificates.end(), same);
-    if (found != host.certificates.end()) facts.certificate = found->get();
+    facts.certificate = shown_certificate(host, ssl);
   }
   if (host.context->policy().client_auth != ClientAuthMode::off) {
     X509* certificate = SSL_get0_peer_certificate(ssl);
@@ -258,7 +258,10 @@ void ServerStream::end(Ending ending) {
   Evidence evidence;
   evidence.ending = ending;
   evidence.reader = &opening_->reader;
-  if (opening_->host != nullptr) evidence.policy = &opening_->host->context->policy();
+  if (opening_->host != nullptr) {
+    evidence.policy = &opening_->host->context->policy();
+    evidence.host = opening_->host;
+  }
   if (engine_ != nullptr) {
     evidence.flight_sent = engine_->flight_sent();
     evidence.openssl_error = engine_->error();
@@ -282,8 +285,15 @@ void ServerStream::report(const Verdict& verdict, std::optional<std::uint8_t> al
     failure.hello = &opening.reader.hello();
     failure.sni = failure.hello->sni;
   }
+  failure.fault = opening.reader.fault();
+  failure.silent = !opening.reader.started();
   failure.alert_sent = alert_sent;
+  if (failure.fault == HelloFault::alert) failure.alert_received = opening.reader.alert();
   if (engine_ != nullptr) {
+    if (engine_->flight_sent()) failure.certificate = shown_certificate(*opening.host, engine_->ssl());
+    failure.verify_code = SSL_get_verify_result(engine_->ssl());
+    failure.client_subject = engine_->refused_subject();
+    failure.client_issuer = engine_->refused_issuer();
     failure.alert_received = engine_->alert_received();
     failure.openssl_error = engine_->error();
     engine_->feed({});

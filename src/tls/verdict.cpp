@@ -2,7 +2,10 @@
 
 #include <algorithm>
 
+#include "sallyport/tls/context_store.hpp"
+
 #include "openssl.hpp"
+#include "suites.hpp"
 
 namespace sallyport::tls {
 
@@ -15,7 +18,8 @@ Reason reason_of(HelloFault fault) noexcept {
     case HelloFault::none:
       return Reason::internal;
     case HelloFault::plain_http:
-      return Reason::not_tls;
+    case HelloFault::proxy_header:
+    case HelloFault::alert:  // told by its name where the reader is at hand
     case HelloFault::not_tls:
       return Reason::not_tls;
     case HelloFault::bad_record:
@@ -58,15 +62,35 @@ Reason reason_of_certificate(long verify_code) noexcept {
   }
 }
 
-// OpenSSL says "no shared cipher" for TLS 1.2 also when it is the groups that have nothing in
-// common: its ECDHE suites all fall away then.
+// Under TLS 1.2: a suite is shared that one of the host's certificates could serve, but the client
+// takes no signature that this certificate could make.
+bool lacks_signature(const ClientHello& hello, const Policy& policy, const HostEntry& host) noexcept {
+  if (hello.signature_algorithms.raw().empty()) return false;
+  bool served = false;
+  for (const auto& certificate : host.certificates) {
+    const SuiteAuth auth = auth_of(*certificate);
+    const bool suite = std::any_of(policy.ciphers.begin(), policy.ciphers.end(), [&](std::uint16_t id) {
+      return suite_auth(id) == auth && hello.cipher_suites.contains(id);
+    });
+    if (!suite) continue;
+    if (hello.signature_algorithms.contains_any(signature_schemes(*certificate, Version::tls12)))
+      return false;
+    served = true;
+  }
+  return served;
+}
+
+// OpenSSL says "no shared cipher" for TLS 1.2 also when it is the groups or the signatures that
+// have nothing in common: its ECDHE suites, or those of a certificate, all fall away then.
 Reason reason_of_no_cipher(const Evidence& evidence) noexcept {
   const ClientHello& hello = evidence.reader->hello();
   const Policy& policy = *evidence.policy;
   const bool tls13 = policy.allows(Version::tls13) && hello.offers(Version::tls13);
   if (tls13 || !hello.cipher_suites.contains_any(policy.ciphers)) return Reason::no_shared_cipher;
   const bool groups = hello.groups.raw().empty() || hello.groups.contains_any(policy.groups);
-  return groups ? Reason::no_shared_cipher : Reason::no_shared_group;
+  if (!groups) return Reason::no_shared_group;
+  const bool signature = evidence.host != nullptr && lacks_signature(hello, policy, *evidence.host);
+  return signature ? Reason::no_shared_sigalg : Reason::no_shared_cipher;
 }
 
 // The alert that OpenSSL chose says what kind of error it was where its code is not known here.
@@ -171,7 +195,10 @@ Reason reason_of_ending(Ending ending, Reason eof, Reason protocol) noexcept {
 // Before the hello was whole. A probe that resets without a byte is a probe as well.
 Reason reason_within_hello(const Evidence& evidence) noexcept {
   const HelloReader* reader = evidence.reader;
-  if (reader != nullptr && reader->state() == HelloReader::State::failed) return reason_of(reader->fault());
+  if (reader != nullptr && reader->state() == HelloReader::State::failed) {
+    const bool alert = reader->fault() == HelloFault::alert;
+    return alert ? reason_of_peer_alert(reader->alert()) : reason_of(reader->fault());
+  }
   const bool started = reader != nullptr && reader->started();
   const bool gone = evidence.ending == Ending::eof || evidence.ending == Ending::reset;
   if (gone && !started) return Reason::peer_closed_idle;

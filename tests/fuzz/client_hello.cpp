@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <span>
 
+#include "sallyport/tls/fingerprint.hpp"
 #include "sallyport/tls/hello.hpp"
 
 using sallyport::tls::Extension;
@@ -30,6 +31,8 @@ void walk(const HelloReader& reader) {
   for (std::size_t at = 0; hello.extensions.next(at, extension);) sum += extension.body.size();
   static_cast<void>(hello.offers_key_share(static_cast<std::uint16_t>(sum)));
   if (hello.sni_state == sallyport::tls::SniState::valid) require(sallyport::tls::is_host_name(hello.sni));
+  require(sallyport::tls::ja4(hello).size() == 36);
+  require(!sallyport::tls::ja3_text(hello).empty());
 }
 
 }  // namespace

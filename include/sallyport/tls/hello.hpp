@@ -125,10 +125,12 @@ struct ClientHello {
 
 enum class HelloFault : std::uint8_t {
   none,
-  plain_http,  // an HTTP/1 request line or the h2 preface
-  not_tls,     // any other first bytes
-  bad_record,  // the record layer: wrong type, version, length
-  malformed,   // the message inside
+  plain_http,    // an HTTP/1 request line or the h2 preface
+  proxy_header,  // a PROXY protocol header that this listener was not told to expect
+  alert,         // a TLS alert: the client gave up before it said a word
+  not_tls,       // any other first bytes
+  bad_record,    // the record layer: wrong type, version, length
+  malformed,     // the message inside
   too_large,
 };
 
@@ -150,6 +152,8 @@ class HelloReader {
   [[nodiscard]] State state() const noexcept { return state_; }
   [[nodiscard]] HelloFault fault() const noexcept { return fault_; }
   [[nodiscard]] bool started() const noexcept { return started_; }  // at least one byte came
+  // Which one, with fault `alert` (RFC 8446 §6).
+  [[nodiscard]] std::uint8_t alert() const noexcept { return header_[6]; }
   // Good when complete.
   [[nodiscard]] const ClientHello& hello() const noexcept { return hello_; }
   // The handshake message as sent, 4-byte header included, but for the SNI in lower case.

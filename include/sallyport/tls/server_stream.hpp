@@ -51,6 +51,12 @@ struct HandshakeFailure {
   const HostEntry* host = nullptr;     // nullptr: none was found
   const ClientHello* hello = nullptr;  // nullptr: it did not become whole
   std::string_view sni;
+  HelloFault fault = HelloFault::none;       // of a hello that could not be read
+  bool silent = false;                       // not one byte came
+  const Certificate* certificate = nullptr;  // the one that was shown; nullptr: it did not come to that
+  long verify_code = 0;                      // X509_V_…: why the client's certificate was not taken
+  // Of the client's certificate that was not taken, or of the one above it that was not.
+  std::string_view client_subject, client_issuer;
   std::optional<std::uint8_t> alert_sent;
   std::optional<std::uint8_t> alert_received;
   unsigned long openssl_error = 0;  // 0: none
@@ -94,8 +100,8 @@ class ServerStream final : public Stream, public base::ListHook<HandshakeTag> {
 
   // Begins the handshake, from within a Loop::Turn. `early`: bytes read before (behind a PROXY header).
   void begin(std::span<const char> early = {});
-  // Ends a handshake in progress with verdict `shutdown`; on_handshake_failed and
-  // on_handshake_over follow as always, in a later call.
+  // Ends a handshake in progress with verdict `shutdown`: on_handshake_failed and
+  // on_handshake_over come within the call. From within a Loop::Turn, not from one of its calls.
   void abandon();
 
  private:
@@ -104,7 +110,6 @@ class ServerStream final : public Stream, public base::ListHook<HandshakeTag> {
   void handshake_bytes(std::span<char> bytes) override;
   void handshake_eof() override;
   void handshake_failed(const base::Error& error) override;
-  void handshake_wake() override;
   void on_deadline();
   void read_hello(std::span<const char> bytes);
   [[nodiscard]] bool choose_host();

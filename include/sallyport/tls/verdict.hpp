@@ -67,6 +67,8 @@ inline constexpr std::size_t kClientCertResults = static_cast<std::size_t>(Clien
 // Of an X509_V_… code.
 [[nodiscard]] ClientCertResult client_cert_result(long verify_code) noexcept;
 
+struct HostEntry;
+
 // How the bytes ended.
 enum class Ending : std::uint8_t { protocol, eof, reset, timeout, closed_by_us };
 
@@ -74,6 +76,7 @@ struct Evidence {
   Ending ending = Ending::protocol;
   const HelloReader* reader = nullptr;  // nullptr: nothing was read
   const Policy* policy = nullptr;       // nullptr: no host was found, or not looked for
+  const HostEntry* host = nullptr;      // with its certificates; nullptr as above
   bool flight_sent = false;             // ServerHello and what follows has been made
   unsigned long openssl_error = 0;      // as ERR_peek_error() packs it; 0: none
   long verify_code = 0;                 // X509_V_OK, or why the client's certificate was not taken

@@ -249,6 +249,26 @@ TEST_CASE("plain HTTP is told from other bytes that are no TLS, at every split p
   CHECK(fault_of(std::string("\0\0", 2)) == HelloFault::not_tls);
 }
 
+TEST_CASE("a balancer's header and an alert are told from other bytes, at every split point") {
+  const std::string alert = u8(21) + u16(0x0303) + u16(2) + u8(2) + u8(80);
+  const std::string v2("\r\n\r\n\0\r\nQUIT\n", 12);
+  const std::pair<std::string, HelloFault> rows[] = {{"PROXY TCP4 1.2.3.4 ", HelloFault::proxy_header},
+                                                     {v2, HelloFault::proxy_header},
+                                                     {alert, HelloFault::alert}};
+  for (const auto& [bytes, fault] : rows) {
+    for (std::size_t split = 1; split < bytes.size(); ++split) {
+      HelloReader reader;
+      reader.feed(bytes.substr(0, split));
+      reader.feed(bytes.substr(split));
+      CHECK(reader.fault() == fault);
+      if (fault == HelloFault::alert) CHECK(reader.alert() == 80);
+    }
+  }
+  CHECK(fault_of(u8(21) + u16(0x0303) + u16(3)) == HelloFault::not_tls);
+  CHECK(fault_of(u8(21) + u8(2)) == HelloFault::not_tls);
+  CHECK(fault_of("PROXX") == HelloFault::not_tls);
+}
+
 TEST_CASE("a reader knows whether anything came at all") {
   HelloReader reader;
   CHECK_FALSE(reader.started());

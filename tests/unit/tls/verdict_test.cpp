@@ -70,6 +70,10 @@ TEST_CASE("an end before the hello was whole is told by what had come") {
   http.feed("GET / HTTP/1.1");
   evidence.reader = &http;
   CHECK(judge(evidence) == Verdict{Stage::hello, Reason::not_tls});
+  HelloReader alert;
+  alert.feed(std::string("\x15\x03\x03\0\x02\x02\x28", 7));
+  evidence.reader = &alert;
+  CHECK(judge(evidence) == Verdict{Stage::hello, Reason::peer_alert_handshake_failure});
 }
 
 TEST_CASE("OpenSSL's errors become reasons") {
