@@ -48,6 +48,8 @@ def hosts(certs) -> list[dict]:
         host("chain.test", ca.intermediate().leaf("chain.test")),
         host("alone.test", without_chain(ca.intermediate("Forgotten").leaf("alone.test"))),
         host("purpose.test", ca.leaf("purpose.test", client=True)),
+        host("wrong.test", ca.leaf("right.test")),
+        host("chacha.test", ca.leaf("chacha.test"), policy="chacha"),
     ]
 
 
@@ -56,6 +58,7 @@ def policies(certs) -> dict:
         "default": {"groups": ["X25519", "P-256"]},
         "modern": {"min_version": "1.3", "cipher_suites": ["TLS_AES_256_GCM_SHA384"]},
         "h1": {"alpn": ["http/1.1"]},
+        "chacha": {"max_version": "1.2", "ciphers": ["ECDHE-ECDSA-CHACHA20-POLY1305"]},
         "mtls": {"client_auth": {"mode": "require", "ca": str(certs.ca.pem)}},
     }
 
@@ -141,6 +144,13 @@ def long_names(count: int) -> tuple[str, ...]:
     return tuple(f"{n:0255}" for n in range(count))
 
 
+# What Cloudflare offers an origin under TLS 1.2.
+CLOUDFLARE = ":".join(
+    ["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-SHA", "AES128-GCM-SHA256",
+     "AES128-SHA", "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-SHA384",
+     "AES256-SHA"]
+)  # fmt: skip
+
 ONLY_RSA = "the client offers only ECDHE-RSA suites and host ecdsa.test has only an ECDSA certificate: add an RSA one"
 GNUTLS12 = "NORMAL:-VERS-ALL:+VERS-TLS1.2"
 
@@ -165,6 +175,10 @@ CASES = {
         lambda c: c.openssl("-tls1_3", "-ciphersuites", "TLS_AES_128_GCM_SHA256", sni="modern.test"),
         "no TLS 1.3 suite in common: the client offers TLS_AES_128_GCM_SHA256; policy modern",
         {"policy": "modern", "ciphers_configured": "TLS_AES_256_GCM_SHA384"}),
+    "cipher-cloudflare": ("no_shared_cipher", "key_exchange", "chacha.test",
+        lambda c: c.openssl("-cipher", CLOUDFLARE, sni="chacha.test"),
+        "allows ECDHE-ECDSA-CHACHA20-POLY1305: add one of the client's to ciphers (the TLS 1.2 suites are those of "
+        "Cloudflare", {"ciphers_shared": "none"}),
     "group-openssl": ("no_shared_group", "key_exchange", "ecdsa.test",
         lambda c: c.openssl("-tls1_3", "-groups", "P-521"),
         "the client offers the groups P-521; policy default of host ecdsa.test allows X25519, P-256",
@@ -194,6 +208,9 @@ CASES = {
         {"versions_offered": "TLSv1.2", "versions_configured": "TLSv1.3"}),
     "version-python": ("unsupported_version", "key_exchange", "modern.test",
         lambda c: c.python("modern.test", maximum=V12), "policy modern of host modern.test speaks TLSv1.3", {}),
+    "version-fallback": ("unsupported_version", "key_exchange", "ecdsa.test",
+        lambda c: c.openssl("-tls1_2", "-fallback_scsv"), "the client fell back to a lower version",
+        {"alert_sent": "inappropriate_fallback"}),
     "alpn-openssl": ("no_alpn_overlap", "key_exchange", "h1.test",
         lambda c: c.openssl("-alpn", "h2", sni="h1.test"),
         "the client speaks h2; policy h1 of host h1.test speaks http/1.1: add h2 to alpn",
@@ -238,6 +255,8 @@ CASES = {
         lambda c: c.curl("--tls-max", "1.2", cacert=c.certs.other_ca.pem), "does not know the CA", {}),
     "bad-certificate-openssl": ("peer_alert_bad_certificate", "finished", "ecdsa.test",
         lambda c: c.openssl(*verifying("-verify_hostname", "other.test")), "the client refused the certificate", {}),
+    "bad-certificate-python": ("peer_alert_bad_certificate", "finished", "wrong.test",
+        lambda c: c.python("wrong.test"), "is for right.test and not for 'wrong.test'", {}),
     "expired-curl": ("peer_alert_certificate_expired", "finished", "expired.test",
         lambda c: c.curl(sni="expired.test"), "expired on 20", {"alert_received": "certificate_expired"}),
     "expired-python": ("peer_alert_certificate_expired", "finished", "expired.test",
