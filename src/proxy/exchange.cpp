@@ -525,6 +525,11 @@ void Exchange::watch(base::Milliseconds idle) {
 }
 
 void Exchange::on_deadline() {
+  if (head_sent_ && client_ != nullptr && client_->unsent() != 0) {
+    // It is the client who takes nothing: its session watches that, and the upstream is not to blame.
+    watch(idle_timeout());
+    return;
+  }
   give_up(base::upstream_error(head_sent_ ? ErrorCode::idle_timeout : ErrorCode::head_timeout));
 }
 

@@ -190,7 +190,10 @@ def _client_up(case: Case, at: str, flow: Flow, progress: Progress) -> Verdict:
         error = "head_timeout" if at == "head" else "body_timeout"
         line = {"status": 408, "reason": "request_timeout", "error": error, "fault": "client"}
         return Verdict(408, line, False, nameless=at == "head")
-    return Verdict("cut", _gone(WORDS[case.fault], 200 if begun else 0), at == "whole")
+    gone = _gone(WORDS[case.fault], 200 if begun else 0)
+    if case.exchange.talk and not begun:
+        del gone["status"]  # a head may have been on its way when the reset overtook it
+    return Verdict("cut", gone, at == "whole")
 
 
 def _client_down(case: Case, at: str, progress: Progress) -> Verdict:
