@@ -1,7 +1,6 @@
 // The hint: what happened, with the facts of this handshake, and what to change. A reason of which
 // no more is known than its name says what the table says.
 #include <algorithm>
-#include <cstdio>
 #include <ctime>
 
 #include "sallyport/tls/explain.hpp"
@@ -254,7 +253,7 @@ std::string names_mismatch(const HandshakeFailure& f) {
 }
 
 std::string refused_certificate(const HandshakeFailure& f, Reason reason) {
-  const std::string names = names_mismatch(f);
+  std::string names = names_mismatch(f);
   if (!names.empty()) return names;
   return "the client refused " + shown(f) + ": " + plain(about(reason).remedy);
 }
