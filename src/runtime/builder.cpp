@@ -224,6 +224,7 @@ Built Builder::build(config::Model model, base::WallTime now) {
   snapshot->model = std::move(model);
   snapshot->generation = generation_ + 1;
   Work work{*snapshot, built.problems, now, {}};
+  load_trust(work);
   load_certificates(work);
   if (!work.failed) {
     for (const Problem& problem : config::validate_names(work.model())) {
@@ -240,6 +241,18 @@ Built Builder::build(config::Model model, base::WallTime now) {
     built.snapshot = snapshot;
   }
   return built;
+}
+
+// Before any certificate: what it is completed from and judged by.
+void Builder::load_trust(Work& work) {
+  const config::Model& model = work.model();
+  const bool wanted = std::any_of(model.hosts.begin(), model.hosts.end(),
+                                  [](const config::Host& host) { return !host.certificates.empty(); }) ||
+                      !model.tls.intermediates.empty() || !model.tls.roots.empty();
+  if (!wanted) return;
+  tls::Notes notes;
+  certificates_.trust({model.tls.intermediates.string(), model.tls.roots.string()}, notes);
+  work.take(notes, [&model](std::string_view) { return model.tls.origin; });
 }
 
 // Every file is read, every time; the names of a host that gives none are its certificates'.
@@ -312,7 +325,8 @@ void Builder::build_upstreams(Work& work) {
     std::shared_ptr<const tls::Certificate> own;
     if (from.tls && from.tls->certificate) {
       const config::Certificate& source = *from.tls->certificate;
-      own = certificates_.load({source.chain.string(), source.key.string(), source.label}, work.now, notes);
+      own = certificates_.load(
+          {source.chain.string(), source.key.string(), source.label, tls::ChainUse::client}, work.now, notes);
     }
     auto cluster = upstream::make_cluster(from, std::move(own), metrics_.upstream(from.name), notes);
     work.take(notes, [&from](std::string_view) { return from.tls ? from.tls->origin : from.origin; });

@@ -66,23 +66,15 @@ std::size_t Certificate::chain_length() const noexcept {
   return 1 + static_cast<std::size_t>(std::max(0, sk_X509_num(intermediates_)));
 }
 
-bool Certificate::read_chain(std::string_view pem, Notes& notes) {
+bool Certificate::read_chain(std::string_view pem, Given& given, Notes& notes) {
   const BioPtr bio = memory_bio(pem);
-  intermediates_ = sk_X509_new_null();
-  while (X509* next = PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr)) {
-    if (leaf_ == nullptr) {
-      leaf_ = next;
-    } else if (sk_X509_push(intermediates_, next) == 0) {
-      X509_free(next);
-      return false;
-    }
-  }
+  while (X509* next = PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr))
+    given.emplace_back(next, X509_free);
   const bool clean_end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
   const std::string reason = take_openssl_error();
-  if (leaf_ != nullptr && clean_end) return true;
+  if (!given.empty() && clean_end) return true;
   if (!clean_end) {
-    notes.error("chain", chain_file_ + ": certificate " +
-                             std::to_string(leaf_ == nullptr ? 1 : chain_length() + 1) +
+    notes.error("chain", chain_file_ + ": certificate " + std::to_string(given.size() + 1) +
                              " in it cannot be read (" + reason + "): the file is damaged or cut short");
   } else if (pem.find("PRIVATE KEY-----") != std::string_view::npos) {
     notes.error("chain",
@@ -93,7 +85,8 @@ bool Certificate::read_chain(std::string_view pem, Notes& notes) {
   return false;
 }
 
-bool Certificate::read_key(std::string_view pem, const std::string& key_file, Notes& notes) {
+std::optional<std::size_t> Certificate::read_key(std::string_view pem, const std::string& key_file,
+                                                 const Given& given, Notes& notes) {
   const BioPtr bio = memory_bio(pem);
   bool passphrase_asked = false;
   key_ = PEM_read_bio_PrivateKey(bio.get(), nullptr, no_passphrase, &passphrase_asked);
@@ -109,14 +102,74 @@ bool Certificate::read_key(std::string_view pem, const std::string& key_file, No
       notes.error("key",
                   key_file + ": the key cannot be read (" + reason + "): the file is damaged or cut short");
     }
-    return false;
+    return std::nullopt;
   }
-  if (X509_check_private_key(leaf_, key_) != 1) {
-    ERR_clear_error();
+  const auto leaf = std::find_if(given.begin(), given.end(), [this](const CertificateRef& one) {
+    return X509_check_private_key(one.get(), key_) == 1;
+  });
+  ERR_clear_error();
+  if (leaf == given.end()) {
     notes.error("key", key_file + ": does not belong to the first certificate in " + chain_file_ + " (" +
-                           name_text(X509_get_subject_name(leaf_)) +
-                           "): give the key of that certificate, and put the leaf first in the chain");
-    return false;
+                           subject_text(given.front().get()) +
+                           "), nor to another: give the key of that certificate");
+    return std::nullopt;
+  }
+  return static_cast<std::size_t>(leaf - given.begin());
+}
+
+namespace {
+
+// A finding that holds at any time and that the owner of the files can do something about.
+bool worth_a_remark(const ChainFinding& finding, const ChainTrust& trust) {
+  switch (finding.reason) {
+    case ChainReason::expired:
+    case ChainReason::not_yet_valid:
+    case ChainReason::near_expiry:
+      return false;  // of the time; told at each load
+    case ChainReason::roots_not_self_signed:
+      return false;  // told once, with the roots
+    case ChainReason::unknown_root:
+      return trust.own_roots;
+    case ChainReason::missing_issuer:
+      // Public CAs say where their certificate is; a private one is a root that nobody sends.
+      return trust.own_roots || !finding.issuer_url.empty();
+    default:
+      return finding.severity != ChainFinding::Severity::info;
+  }
+}
+
+}  // namespace
+
+bool Certificate::arrange(Given given, std::size_t leaf, ChainUse use, const ChainTrust& trust) {
+  const auto set = CertificateSet::of(std::move(given), chain_file_);
+  ChainRequest request;
+  request.given = set.get();
+  request.intermediates = trust.intermediates.get();
+  request.roots = use == ChainUse::server ? trust.roots.get() : nullptr;  // an upstream has its own
+  request.leaf = leaf;
+  request.at = loaded_;
+  request.use = use;
+  const ChainReport report = examine_chain(request);
+  intermediates_ = sk_X509_new_null();
+  Hasher hasher;
+  hasher.add(content_);
+  for (const std::size_t i : report.sent) {
+    X509* one = report.certificates[i].certificate.get();
+    X509_up_ref(one);
+    if (leaf_ == nullptr) {
+      leaf_ = one;
+    } else if (sk_X509_push(intermediates_, one) == 0) {
+      X509_free(one);
+      return false;
+    }
+    Digest digest{};
+    unsigned int size = 0;
+    X509_digest(one, EVP_sha256(), digest.data(), &size);
+    hasher.add(digest);
+  }
+  content_ = hasher.finish();
+  for (const ChainFinding& finding : report.findings) {
+    if (worth_a_remark(finding, trust)) remarks_.push_back(finding.text);
   }
   return true;
 }
@@ -135,13 +188,17 @@ void Certificate::describe() {
   fingerprint_hex_ = hex(fingerprint_);
 }
 
-void Certificate::check_dates(base::WallTime now, Notes& notes) const {
-  if (not_after_ < now) {
-    notes.warning("chain", chain_file_ + ": expired on " + date_text(not_after_) +
-                               ": clients will refuse it, renew it");
-  } else if (now < not_before_) {
-    notes.warning("chain", chain_file_ + ": is not valid before " + date_text(not_before_) +
-                               ": clients will refuse it until then (or is a clock wrong?)");
+void Certificate::tell(base::WallTime now, Notes& notes) const {
+  for (const std::string& remark : remarks_) notes.warning("chain", chain_file_ + ": " + remark);
+  const base::Seconds near_expiry = ChainLimits{}.near_expiry;
+  if (const auto dates = examine_dates(leaf_, now, near_expiry)) {
+    notes.warning("chain", chain_file_ + ": " + dates->text);
+  }
+  for (int i = 0; i < sk_X509_num(intermediates_); ++i) {
+    const X509* one = sk_X509_value(intermediates_, i);
+    if (const auto dates = examine_dates(one, now, near_expiry)) {
+      notes.warning("chain", chain_file_ + ": \"" + subject_text(one) + "\" " + dates->text);
+    }
   }
 }
 
@@ -157,18 +214,71 @@ bool Certificate::covers(std::string_view host_name) const noexcept {
 
 std::shared_ptr<const Certificate> Certificate::parse(std::string_view chain_pem, std::string_view key_pem,
                                                       const CertificateSource& source, base::WallTime now,
-                                                      Notes& notes) {
+                                                      Notes& notes, const ChainTrust& trust) {
   ERR_clear_error();
   const std::shared_ptr<Certificate> certificate(new Certificate);
   certificate->chain_file_ = source.chain_file;
   certificate->label_ = source.label.empty() ? source.chain_file : source.label;
   certificate->loaded_ = now;
   certificate->content_ = content_of(chain_pem, key_pem, source);
-  if (!certificate->read_chain(chain_pem, notes)) return nullptr;
-  if (!certificate->read_key(key_pem, source.key_file, notes)) return nullptr;
+  Given given;
+  if (!certificate->read_chain(chain_pem, given, notes)) return nullptr;
+  const auto leaf = certificate->read_key(key_pem, source.key_file, given, notes);
+  if (!leaf) return nullptr;
+  if (!certificate->arrange(std::move(given), *leaf, source.use, trust)) {
+    notes.error("chain", source.chain_file + ": no memory for its certificates");
+    return nullptr;
+  }
   certificate->describe();
-  certificate->check_dates(now, notes);
+  certificate->tell(now, notes);
   return certificate;
+}
+
+namespace {
+
+// The file's certificates; those of `before` if the bytes are the same.
+std::shared_ptr<const CertificateSet> read_again(const std::string& file, const char* where,
+                                                 std::shared_ptr<const CertificateSet> before, Notes& notes) {
+  std::string why;
+  const std::optional<std::string> pem = read_file(file, why);
+  if (pem && before && before->file() == file && before->content() == CertificateSet::content_of(*pem)) {
+    return before;
+  }
+  auto set = pem ? CertificateSet::parse(*pem, file, why) : nullptr;
+  if (set == nullptr) notes.error(where, file + " " + why);
+  return set;
+}
+
+}  // namespace
+
+void CertificatePool::trust(const TrustFiles& files, Notes& notes) {
+  trust_.own_roots = !files.roots.empty();
+  if (files.intermediates.empty()) {
+    trust_.intermediates.reset();
+  } else {
+    trust_.intermediates = read_again(files.intermediates, "intermediates", trust_.intermediates, notes);
+  }
+  if (trust_.own_roots) {
+    trust_.roots = read_again(files.roots, "roots", trust_.roots, notes);
+    if (trust_.roots == nullptr) return;
+    for (const CertificateRef& one : trust_.roots->all()) {
+      if (is_self_signed(one.get())) continue;
+      notes.warning("roots", files.roots + ": \"" + subject_text(one.get()) +
+                                 "\" is no root and does not count as one: put it among the intermediates");
+    }
+  } else {
+    Notes unheard;  // a system need not have one, and nobody named it
+    trust_.roots = read_again(kSystemRoots, "roots", trust_.roots, unheard);
+  }
+}
+
+std::string CertificatePool::key_of(std::string_view chain, std::string_view key,
+                                    const CertificateSource& source) const {
+  Hasher hasher;
+  hasher.add(content_of(chain, key, source));
+  hasher.add(static_cast<std::uint64_t>(source.use)).add(trust_.own_roots ? "own" : "");
+  for (const auto& set : {trust_.intermediates, trust_.roots}) hasher.add(set ? set->content() : Digest{});
+  return hex(hasher.finish());
 }
 
 std::shared_ptr<const Certificate> CertificatePool::load(const CertificateSource& source, base::WallTime now,
@@ -180,18 +290,20 @@ std::shared_ptr<const Certificate> CertificatePool::load(const CertificateSource
   if (!key) notes.error("key", source.key_file + " " + why);
   if (!chain || !key) return nullptr;
 
-  const std::string content = hex(content_of(*chain, *key, source));
+  const std::string content = key_of(*chain, *key, source);
   if (const auto known = by_content_.find(content); known != by_content_.end()) {
     if (auto certificate = known->second.lock()) {
-      certificate->check_dates(now, notes);
+      certificate->tell(now, notes);
       return certificate;
     }
   }
-  auto certificate = Certificate::parse(*chain, *key, source, now, notes);
-  if (certificate) {
+  auto certificate = Certificate::parse(*chain, *key, source, now, notes, trust_);
+  if (certificate == nullptr) return nullptr;
+  if (by_content_.size() >= sweep_at_) {
     std::erase_if(by_content_, [](const auto& entry) { return entry.second.expired(); });
-    by_content_[content] = certificate;
+    sweep_at_ = std::max<std::size_t>(64, 2 * by_content_.size());
   }
+  by_content_[content] = certificate;
   return certificate;
 }
 

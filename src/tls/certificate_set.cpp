@@ -39,7 +39,7 @@ std::shared_ptr<const CertificateSet> CertificateSet::parse(std::string_view pem
   ERR_clear_error();
   const std::shared_ptr<CertificateSet> set(new CertificateSet);
   set->file_ = std::move(file);
-  set->content_ = Hasher().add(pem).finish();
+  set->content_ = content_of(pem);
   const BioPtr bio = memory_bio(pem);
   while (X509* next = PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr)) {
     set->add(CertificateRef(next, X509_free), {set->file_, set->all_.size() + 1});
@@ -63,6 +63,10 @@ std::shared_ptr<const CertificateSet> CertificateSet::parse(std::string_view pem
 std::shared_ptr<const CertificateSet> CertificateSet::load(const std::string& file, std::string& why) {
   const std::optional<std::string> pem = read_file(file, why);
   return pem ? parse(*pem, file, why) : nullptr;
+}
+
+Digest CertificateSet::content_of(std::string_view pem) {
+  return Hasher().add(pem).finish();
 }
 
 std::vector<std::size_t> CertificateSet::issuers_of(const x509_st* certificate) const {

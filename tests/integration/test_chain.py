@@ -4,10 +4,14 @@ that people make, and what the gateway makes of the same files."""
 import datetime
 import json
 import pathlib
+import re
 import subprocess
 
 import pytest
+import yaml
+from harness import config
 from harness.certs import Authority
+from harness.clients import run, s_client
 
 
 class Files:
@@ -151,3 +155,66 @@ def test_wrong_input_is_told_from_a_bad_chain(chain, files, tmp_path):
     cut = tmp_path / "cut.pem"
     cut.write_text(good.read_text()[:-200])
     assert "cannot be read from certificate 2 on" in chain(cut)[2]
+
+
+# ---- the gateway ---------------------------------------------------------------------------
+
+
+def served(files, chain_file: pathlib.Path, folder: pathlib.Path, **tls) -> dict:
+    made = config.basic([], [], folder, tls=tls)
+    made["hosts"] = [
+        {
+            "names": ["localhost"],
+            "tls": {"certificates": [{"chain": str(chain_file), "key": str(files.leaf.key)}]},
+            "routes": [{"reply": {"status": 200, "body": "here"}}],
+        }
+    ]
+    made["upstreams"] = {}
+    return made
+
+
+def verified(port: int, files) -> tuple[bool, list[str]]:
+    """Whether openssl, which knows the root alone, trusts what is sent; and the subjects of what is sent."""
+    trusting = s_client(port, "-verify_return_error", "-CAfile", files.root.pem).stdout
+    sent = re.findall(r"^ *\d+ s:CN ?= ?(.+)$", s_client(port, "-showcerts").stdout, re.M)
+    return "Verify return code: 0 (ok)" in trusting, sent
+
+
+def test_what_a_file_lacks_is_added_and_what_it_has_is_put_in_order(gateway, files, tmp_path):
+    pool, roots = str(files.of("other", "middle")), str(files.root.pem)
+    gw = gateway(served(files, files.of("leaf"), tmp_path, roots=roots))
+    assert verified(gw.port(), files) == (False, ["localhost"])
+    assert 'CN=Test intermediate\\" is not in the file' in gw.log()
+
+    chain = ["localhost", "Test intermediate"]
+    assert gw.reload(served(files, files.of("leaf"), tmp_path, roots=roots, intermediates=pool))
+    assert verified(gw.port(), files) == (True, chain)
+    assert "was added from" in gw.log()
+    for order in (("leaf", "middle"), ("root", "middle", "leaf"), ("middle", "leaf", "other", "middle")):
+        assert gw.reload(served(files, files.of(*order), tmp_path))
+        assert verified(gw.port(), files) == (True, chain), order
+
+
+def test_check_names_the_file_and_what_to_change(binary, files, tmp_path):
+    def check(chain_file, **tls):
+        file = tmp_path / "check.yaml"
+        file.write_text(yaml.safe_dump(served(files, chain_file, tmp_path, **tls)))
+        done = run(binary, "check", "-c", file)
+        return done.returncode, done.stdout + done.stderr
+
+    roots = str(files.root.pem)
+    leaf = files.of("leaf")
+    # A CA of one's own is not complained about as long as nobody said what roots there are.
+    for good in (leaf, files.of("leaf", "middle")):
+        code, said = check(good)
+        assert code == 0 and "warning" not in said, said
+    code, said = check(leaf, roots=roots)
+    assert code == 0 and f"warning: {leaf}: the issuer of \"CN=localhost\" is missing" in said, said
+    mixed = files.of("root", "leaf", "middle")
+    code, said = check(mixed)
+    assert code == 0 and f"warning: {mixed}: certificate 2, \"CN=localhost\", is the leaf" in said, said
+    assert f"warning: {mixed}: certificate 1, \"CN=Test root\", is a root and is not sent" in said, said
+    code, said = check(files.leaf.chain, roots=str(tmp_path / "none.pem"))
+    assert code == 1 and re.search(r"check.yaml:\d+:\d+: error: .*none.pem cannot be read", said), said
+    code, said = check(files.leaf.chain, intermediates=str(files.leaf.key))
+    assert code == 1 and "holds a private key and no certificate" in said, said

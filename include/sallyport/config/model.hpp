@@ -351,7 +351,11 @@ struct Tls {
   SniRule missing_sni;
   bool tickets = true;                 // stateless resumption; the keys are ours and shared by the workers
   Milliseconds ticket_rotation = 12h;  // a new key; a ticket is good for this long and at most twice as long
-  std::vector<TlsPolicy> policies;     // load() makes sure that there is one named "default"
+  // Of our own certificates: a missing intermediate is added from the first; chains are judged by the
+  // second, by the system's store when empty.
+  std::filesystem::path intermediates, roots;  // PEM; optional
+  std::vector<TlsPolicy> policies;             // load() makes sure that there is one named "default"
+  Origin origin;
   bool operator==(const Tls&) const = default;
 };
 

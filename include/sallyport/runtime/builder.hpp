@@ -41,6 +41,7 @@ class Builder {
 
  private:
   struct Work;
+  void load_trust(Work& work);
   void load_certificates(Work& work);
   void build_tls(Work& work);
   void build_upstreams(Work& work);

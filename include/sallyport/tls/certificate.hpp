@@ -7,12 +7,14 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 
 #include "sallyport/base/clock.hpp"
+#include "sallyport/tls/chain.hpp"
 #include "sallyport/tls/notes.hpp"
 #include "sallyport/tls/policy.hpp"
 
@@ -29,6 +31,15 @@ struct CertificateSource {
   std::string chain_file;  // PEM, leaf first
   std::string key_file;    // PEM, unencrypted; may be the chain's file
   std::string label;       // for logs and metrics; may be empty
+  ChainUse use = ChainUse::server;
+};
+
+// What chains are completed from and judged by; either may be null.
+struct ChainTrust {
+  std::shared_ptr<const CertificateSet> intermediates, roots;
+  // The roots were named for these certificates, not found on the system: who has a CA of their own
+  // under the system's store is not told that it is unknown.
+  bool own_roots = false;
 };
 
 class Certificate {
@@ -37,7 +48,8 @@ class Certificate {
   [[nodiscard]] static std::shared_ptr<const Certificate> parse(std::string_view chain_pem,
                                                                 std::string_view key_pem,
                                                                 const CertificateSource& source,
-                                                                base::WallTime now, Notes& notes);
+                                                                base::WallTime now, Notes& notes,
+                                                                const ChainTrust& trust = {});
   ~Certificate();
   Certificate(const Certificate&) = delete;
   Certificate& operator=(const Certificate&) = delete;
@@ -62,8 +74,8 @@ class Certificate {
   [[nodiscard]] const Digest& content() const noexcept { return content_; }  // of all that was loaded
   [[nodiscard]] std::size_t chain_length() const noexcept;                   // certificates, leaf included
 
-  // Warns of one that is expired or not yet valid.
-  void check_dates(base::WallTime now, Notes& notes) const;
+  // Warns of all that is odd about the chain, and of what is expired, about to be, or not yet valid.
+  void tell(base::WallTime now, Notes& notes) const;
 
   // Borrowed, for tls' own use.
   [[nodiscard]] x509_st* leaf() const noexcept { return leaf_; }
@@ -72,8 +84,12 @@ class Certificate {
 
  private:
   Certificate() = default;
-  [[nodiscard]] bool read_chain(std::string_view pem, Notes& notes);
-  [[nodiscard]] bool read_key(std::string_view pem, const std::string& key_file, Notes& notes);
+  using Given = std::vector<CertificateRef>;
+  [[nodiscard]] bool read_chain(std::string_view pem, Given& given, Notes& notes);
+  // Finds the leaf by the key: its index in `given`.
+  [[nodiscard]] std::optional<std::size_t> read_key(std::string_view pem, const std::string& key_file,
+                                                    const Given& given, Notes& notes);
+  [[nodiscard]] bool arrange(Given given, std::size_t leaf, ChainUse use, const ChainTrust& trust);
   void describe();
 
   x509_st* leaf_ = nullptr;
@@ -81,22 +97,36 @@ class Certificate {
   stack_st_X509* intermediates_ = nullptr;
   std::string label_, chain_file_, serial_, subject_, issuer_, fingerprint_hex_;
   std::vector<std::string> dns_names_, addresses_;
+  std::vector<std::string> remarks_;  // about the chain, whatever the time is
   base::WallTime not_before_, not_after_, loaded_;
   KeyType key_type_ = KeyType::other;
   int key_bits_ = 0;
   Digest fingerprint_{}, content_{};
 };
 
+struct TrustFiles {
+  std::string intermediates, roots;  // PEM; roots: the system's if empty and there is one
+};
+
 // Lives with the control loop; one thread.
 class CertificatePool {
  public:
+  // What load() judges by from now on: read again, parsed if the bytes are others, and certificates
+  // that were judged by other bytes are loaded anew. `where` of a note is "intermediates" or "roots".
+  void trust(const TrustFiles& files, Notes& notes);
+
   // Reads both files, every time; what is already in use is taken over. nullptr if `notes` got an
   // error, which names the file, the reason and the remedy.
   [[nodiscard]] std::shared_ptr<const Certificate> load(const CertificateSource& source, base::WallTime now,
                                                         Notes& notes);
 
  private:
+  [[nodiscard]] std::string key_of(std::string_view chain, std::string_view key,
+                                   const CertificateSource& source) const;
+
+  ChainTrust trust_;
   std::unordered_map<std::string, std::weak_ptr<const Certificate>> by_content_;
+  std::size_t sweep_at_ = 64;  // entries at which those that nobody uses any more are removed
 };
 
 }  // namespace sallyport::tls

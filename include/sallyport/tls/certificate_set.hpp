@@ -52,6 +52,8 @@ class CertificateSet {
     return content_;
   }  // SHA-256 of a parsed file's bytes
 
+  [[nodiscard]] static Digest content_of(std::string_view pem);
+
   // Indices of those whose subject is the issuer of `certificate`.
   [[nodiscard]] std::vector<std::size_t> issuers_of(const x509_st* certificate) const;
 

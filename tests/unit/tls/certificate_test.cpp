@@ -24,14 +24,18 @@ std::string error_of(const std::string& chain, const std::string& key) {
   return first_text(notes);
 }
 
-bool holds(const std::string& text, const char* part) {
+bool holds(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
 }  // namespace
 
 TEST_CASE("a certificate tells its names, dates, key and fingerprint") {
-  const Identity ca = make_authority();
+  const Identity root = make_authority("Test root");
+  Wanted below = wanted("");
+  below.name = "Test CA";
+  below.authority = true;
+  const Identity ca = issue(below, &root);
   const Identity leaf = issue(wanted("DNS:Example.com,DNS:*.example.com,IP:192.0.2.7,IP:2001:db8::1"), &ca);
   const auto certificate = loaded(leaf, &ca, "k8s/tls");
   CHECK(certificate->label() == "k8s/tls");
@@ -84,7 +88,7 @@ TEST_CASE(
   CHECK(holds(notes.items()[0].text, "expired on"));
   // Time is what it is told.
   Notes earlier;
-  certificate->check_dates(base::WallClock::now() - std::chrono::hours(3), earlier);
+  certificate->tell(base::WallClock::now() - std::chrono::hours(3), earlier);
   REQUIRE(earlier.items().size() == 1);
   CHECK(holds(earlier.items()[0].text, "is not valid before"));
 }
@@ -127,4 +131,129 @@ TEST_CASE("key types are told apart") {
   rsa.rsa = true;
   CHECK(loaded(issue(rsa))->key_type() == KeyType::rsa);
   CHECK(to_string(KeyType::rsa) == "rsa");
+}
+
+namespace {
+
+std::vector<std::string> warnings(const Notes& notes) {
+  std::vector<std::string> texts;
+  for (const Note& note : notes.items()) texts.push_back(note.text);
+  return texts;
+}
+
+Wanted authority(const std::string& name) {
+  Wanted w;
+  w.name = name;
+  w.authority = true;
+  return w;
+}
+
+// A root, an intermediate below it, a leaf below that, and where their files are.
+struct OnDisk {
+  TemporaryFolder folder;
+  Identity root = make_authority("root");
+  Identity middle = issue(authority("middle"), &root);
+  Identity leaf = issue(wanted("DNS:a.example"), &middle);
+  CertificateSource source{(folder.path() / "c.pem").string(), folder.write("k.pem", leaf.key_pem()), "x"};
+  CertificatePool pool;
+
+  void chain_is(const std::string& pem) const { static_cast<void>(folder.write("c.pem", pem)); }
+  std::shared_ptr<const Certificate> load(Notes& notes) {
+    return pool.load(source, base::WallClock::now(), notes);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a chain in any order is sent in the right one, and its owner is told") {
+  OnDisk disk;
+  disk.chain_is(disk.root.pem() + disk.middle.pem() + disk.leaf.pem());
+  Notes notes;
+  const auto certificate = disk.load(notes);
+  REQUIRE(certificate != nullptr);
+  CHECK(certificate->subject() == "CN=test");
+  CHECK(certificate->chain_length() == 2);
+  CHECK(notes.ok());
+  const auto told = warnings(notes);
+  REQUIRE(told.size() == 3);
+  CHECK(holds(told[0], "c.pem: certificate 3, \"CN=test\", is the leaf and does not stand first"));
+  CHECK(holds(told[1], "stands in the wrong place"));
+  CHECK(holds(told[2], "is a root and is not sent"));
+  // Each reload says so again, without parsing anew.
+  Notes again;
+  CHECK(disk.load(again) == certificate);
+  CHECK(warnings(again) == told);
+}
+
+TEST_CASE("a missing intermediate is added from the pool, and reported where there is none") {
+  OnDisk disk;
+  disk.chain_is(disk.leaf.pem());
+  const std::string roots = disk.folder.write("roots.pem", disk.root.pem());
+  const std::string middles = disk.folder.write("middles.pem", disk.middle.pem());
+  Notes notes;
+  disk.pool.trust({"", roots}, notes);
+  const auto bare = disk.load(notes);
+  REQUIRE(bare != nullptr);
+  CHECK(bare->chain_length() == 1);
+  REQUIRE(notes.items().size() == 1);
+  CHECK(holds(notes.items()[0].text, "the issuer of \"CN=test\" is missing: \"CN=middle\""));
+
+  Notes pooled;
+  disk.pool.trust({middles, roots}, pooled);
+  const auto whole = disk.load(pooled);
+  REQUIRE(whole != nullptr);
+  CHECK(whole->chain_length() == 2);
+  CHECK(whole->content() != bare->content());  // what is sent is another thing
+  REQUIRE(pooled.items().size() == 1);
+  CHECK(holds(pooled.items()[0].text, "\"CN=middle\" is missing and was added from " + middles));
+  // As long as neither the files nor the pool change, nothing is looked up again.
+  Notes same;
+  disk.pool.trust({middles, roots}, same);
+  CHECK(disk.load(same) == whole);
+  static_cast<void>(disk.folder.write("middles.pem", disk.root.pem()));
+  Notes changed;
+  disk.pool.trust({middles, roots}, changed);
+  CHECK(disk.load(changed)->chain_length() == 1);
+}
+
+TEST_CASE("a private CA makes no noise unless roots were named") {
+  OnDisk disk;
+  Notes quiet;
+  disk.pool.trust({}, quiet);
+  disk.chain_is(disk.leaf.pem() + disk.middle.pem());
+  CHECK(disk.load(quiet) != nullptr);
+  disk.chain_is(disk.leaf.pem());
+  CHECK(disk.load(quiet) != nullptr);
+  CHECK(warnings(quiet).empty());
+
+  Notes loud;
+  const Identity other = make_authority("other");
+  disk.pool.trust({"", disk.folder.write("roots.pem", other.pem() + disk.middle.pem())}, loud);
+  CHECK(disk.load(loud) != nullptr);
+  REQUIRE(loud.items().size() == 2);
+  CHECK(holds(loud.items()[0].text, "\"CN=middle\" is no root"));
+  CHECK(holds(loud.items()[1].text, "the issuer of \"CN=test\" is missing"));
+  CHECK(loud.ok());
+
+  Notes broken;
+  disk.pool.trust({"", (disk.folder.path() / "none.pem").string()}, broken);
+  REQUIRE(broken.errors() == 1);
+  CHECK(broken.items()[0].where == "roots");
+}
+
+TEST_CASE("our certificate towards an upstream is one for clients") {
+  OnDisk disk;
+  Wanted for_clients = wanted("DNS:a.example");
+  for_clients.extensions = {{NID_ext_key_usage, "clientAuth"}};
+  disk.leaf = issue(for_clients, &disk.middle);
+  disk.chain_is(disk.leaf.pem());
+  static_cast<void>(disk.folder.write("k.pem", disk.leaf.key_pem()));
+  Notes server;
+  CHECK(disk.load(server) != nullptr);
+  REQUIRE(server.items().size() == 1);
+  CHECK(holds(server.items()[0].text, "serverAuth"));
+  disk.source.use = ChainUse::client;
+  Notes client;
+  CHECK(disk.load(client) != nullptr);
+  CHECK(client.items().empty());
 }
