@@ -6,7 +6,6 @@
 
 #include "certificate_names.hpp"
 #include "certificate_text.hpp"
-#include "file.hpp"
 #include "openssl.hpp"
 
 namespace sallyport::tls {
@@ -36,6 +35,25 @@ int no_passphrase(char*, int, int, void* asked) {
 
 Digest content_of(std::string_view chain_pem, std::string_view key_pem, const CertificateSource& source) {
   return Hasher().add(chain_pem).add(key_pem).add(source.label).add(source.chain_file).finish();
+}
+
+// A finding that holds at any time and that the owner of the files can do something about.
+bool worth_a_remark(const ChainFinding& finding, const ChainTrust& trust) {
+  switch (finding.reason) {
+    case ChainReason::expired:
+    case ChainReason::not_yet_valid:
+    case ChainReason::near_expiry:
+      return false;  // of the time; told at each load
+    case ChainReason::roots_not_self_signed:
+      return false;  // told once, with the roots
+    case ChainReason::unknown_root:
+      return trust.own_roots;
+    case ChainReason::missing_issuer:
+      // Public CAs say where their certificate is; a private one is a root that nobody sends.
+      return trust.own_roots || !finding.issuer_url.empty();
+    default:
+      return finding.severity != ChainFinding::Severity::info;
+  }
 }
 
 }  // namespace
@@ -104,11 +122,13 @@ std::optional<std::size_t> Certificate::read_key(std::string_view pem, const std
     }
     return std::nullopt;
   }
-  const auto leaf = std::find_if(given.begin(), given.end(), [this](const CertificateRef& one) {
+  const std::size_t looked_at = std::min(given.size(), ChainLimits{}.given);
+  const auto end = given.begin() + static_cast<std::ptrdiff_t>(looked_at);
+  const auto leaf = std::find_if(given.begin(), end, [this](const CertificateRef& one) {
     return X509_check_private_key(one.get(), key_) == 1;
   });
   ERR_clear_error();
-  if (leaf == given.end()) {
+  if (leaf == end) {
     notes.error("key", key_file + ": does not belong to the first certificate in " + chain_file_ + " (" +
                            subject_text(given.front().get()) +
                            "), nor to another: give the key of that certificate");
@@ -116,29 +136,6 @@ std::optional<std::size_t> Certificate::read_key(std::string_view pem, const std
   }
   return static_cast<std::size_t>(leaf - given.begin());
 }
-
-namespace {
-
-// A finding that holds at any time and that the owner of the files can do something about.
-bool worth_a_remark(const ChainFinding& finding, const ChainTrust& trust) {
-  switch (finding.reason) {
-    case ChainReason::expired:
-    case ChainReason::not_yet_valid:
-    case ChainReason::near_expiry:
-      return false;  // of the time; told at each load
-    case ChainReason::roots_not_self_signed:
-      return false;  // told once, with the roots
-    case ChainReason::unknown_root:
-      return trust.own_roots;
-    case ChainReason::missing_issuer:
-      // Public CAs say where their certificate is; a private one is a root that nobody sends.
-      return trust.own_roots || !finding.issuer_url.empty();
-    default:
-      return finding.severity != ChainFinding::Severity::info;
-  }
-}
-
-}  // namespace
 
 bool Certificate::arrange(Given given, std::size_t leaf, ChainUse use, const ChainTrust& trust) {
   const auto set = CertificateSet::of(std::move(given), chain_file_);
@@ -231,79 +228,6 @@ std::shared_ptr<const Certificate> Certificate::parse(std::string_view chain_pem
   }
   certificate->describe();
   certificate->tell(now, notes);
-  return certificate;
-}
-
-namespace {
-
-// The file's certificates; those of `before` if the bytes are the same.
-std::shared_ptr<const CertificateSet> read_again(const std::string& file, const char* where,
-                                                 std::shared_ptr<const CertificateSet> before, Notes& notes) {
-  std::string why;
-  const std::optional<std::string> pem = read_file(file, why);
-  if (pem && before && before->file() == file && before->content() == CertificateSet::content_of(*pem)) {
-    return before;
-  }
-  auto set = pem ? CertificateSet::parse(*pem, file, why) : nullptr;
-  if (set == nullptr) notes.error(where, file + " " + why);
-  return set;
-}
-
-}  // namespace
-
-void CertificatePool::trust(const TrustFiles& files, Notes& notes) {
-  trust_.own_roots = !files.roots.empty();
-  if (files.intermediates.empty()) {
-    trust_.intermediates.reset();
-  } else {
-    trust_.intermediates = read_again(files.intermediates, "intermediates", trust_.intermediates, notes);
-  }
-  if (trust_.own_roots) {
-    trust_.roots = read_again(files.roots, "roots", trust_.roots, notes);
-    if (trust_.roots == nullptr) return;
-    for (const CertificateRef& one : trust_.roots->all()) {
-      if (is_self_signed(one.get())) continue;
-      notes.warning("roots", files.roots + ": \"" + subject_text(one.get()) +
-                                 "\" is no root and does not count as one: put it among the intermediates");
-    }
-  } else {
-    Notes unheard;  // a system need not have one, and nobody named it
-    trust_.roots = read_again(kSystemRoots, "roots", trust_.roots, unheard);
-  }
-}
-
-std::string CertificatePool::key_of(std::string_view chain, std::string_view key,
-                                    const CertificateSource& source) const {
-  Hasher hasher;
-  hasher.add(content_of(chain, key, source));
-  hasher.add(static_cast<std::uint64_t>(source.use)).add(trust_.own_roots ? "own" : "");
-  for (const auto& set : {trust_.intermediates, trust_.roots}) hasher.add(set ? set->content() : Digest{});
-  return hex(hasher.finish());
-}
-
-std::shared_ptr<const Certificate> CertificatePool::load(const CertificateSource& source, base::WallTime now,
-                                                         Notes& notes) {
-  std::string why;
-  const std::optional<std::string> chain = read_file(source.chain_file, why);
-  if (!chain) notes.error("chain", source.chain_file + " " + why);
-  const std::optional<std::string> key = read_file(source.key_file, why);
-  if (!key) notes.error("key", source.key_file + " " + why);
-  if (!chain || !key) return nullptr;
-
-  const std::string content = key_of(*chain, *key, source);
-  if (const auto known = by_content_.find(content); known != by_content_.end()) {
-    if (auto certificate = known->second.lock()) {
-      certificate->tell(now, notes);
-      return certificate;
-    }
-  }
-  auto certificate = Certificate::parse(*chain, *key, source, now, notes, trust_);
-  if (certificate == nullptr) return nullptr;
-  if (by_content_.size() >= sweep_at_) {
-    std::erase_if(by_content_, [](const auto& entry) { return entry.second.expired(); });
-    sweep_at_ = std::max<std::size_t>(64, 2 * by_content_.size());
-  }
-  by_content_[content] = certificate;
   return certificate;
 }
 

@@ -72,12 +72,13 @@ void ChainWalk::pick_leaf() {
   leaf_ = authority.value_or(0);
 }
 
-// Key identifiers where both have them, else the signature: what merely has the issuer's name is not it.
+// By key identifiers where they agree, else by the signature: what merely has the issuer's name is not it,
+// and what a careless CA gave the wrong identifier is, for clients that do not look at them.
 bool ChainWalk::issued(const x509_st* issuer, const x509_st* subject) const {
   if (X509_NAME_cmp(X509_get_subject_name(issuer), X509_get_issuer_name(subject)) != 0) return false;
   const ASN1_OCTET_STRING* asked = X509_get0_authority_key_id(const_cast<X509*>(subject));
   const ASN1_OCTET_STRING* has = X509_get0_subject_key_id(const_cast<X509*>(issuer));
-  if (asked != nullptr && has != nullptr) return ASN1_OCTET_STRING_cmp(asked, has) == 0;
+  if (asked != nullptr && has != nullptr && ASN1_OCTET_STRING_cmp(asked, has) == 0) return true;
   EVP_PKEY* key = X509_get0_pubkey(issuer);
   return key != nullptr && X509_verify(const_cast<X509*>(subject), key) == 1;
 }

@@ -144,9 +144,13 @@ void ContextStore::add_name(const HostEntry& host, const std::string& name, cons
   const bool covered =
       wild || std::any_of(host.certificates.begin(), host.certificates.end(),
                           [&](const auto& certificate) { return certificate->covers(name); });
-  if (!covered) {
-    notes.warning(where, "'" + name + "' is in none of the host's certificates: clients will refuse them");
+  if (covered) return;
+  std::string files;
+  for (const auto& certificate : host.certificates) {
+    files += (files.empty() ? "" : ", ") + certificate->chain_file();
   }
+  notes.warning(where, "'" + name + "' is in none of the host's certificates (" + files +
+                           "): clients will refuse them");
 }
 
 std::optional<std::uint32_t> ContextStore::rule(const std::string& value, const char* key,

@@ -32,10 +32,7 @@ bool holds(const std::string& text, const std::string& part) {
 
 TEST_CASE("a certificate tells its names, dates, key and fingerprint") {
   const Identity root = make_authority("Test root");
-  Wanted below = wanted("");
-  below.name = "Test CA";
-  below.authority = true;
-  const Identity ca = issue(below, &root);
+  const Identity ca = make_intermediate(root);
   const Identity leaf = issue(wanted("DNS:Example.com,DNS:*.example.com,IP:192.0.2.7,IP:2001:db8::1"), &ca);
   const auto certificate = loaded(leaf, &ca, "k8s/tls");
   CHECK(certificate->label() == "k8s/tls");
@@ -141,18 +138,11 @@ std::vector<std::string> warnings(const Notes& notes) {
   return texts;
 }
 
-Wanted authority(const std::string& name) {
-  Wanted w;
-  w.name = name;
-  w.authority = true;
-  return w;
-}
-
 // A root, an intermediate below it, a leaf below that, and where their files are.
 struct OnDisk {
   TemporaryFolder folder;
   Identity root = make_authority("root");
-  Identity middle = issue(authority("middle"), &root);
+  Identity middle = make_intermediate(root, "middle");
   Identity leaf = issue(wanted("DNS:a.example"), &middle);
   CertificateSource source{(folder.path() / "c.pem").string(), folder.write("k.pem", leaf.key_pem()), "x"};
   CertificatePool pool;
@@ -231,7 +221,8 @@ TEST_CASE("a private CA makes no noise unless roots were named") {
   disk.pool.trust({"", disk.folder.write("roots.pem", other.pem() + disk.middle.pem())}, loud);
   CHECK(disk.load(loud) != nullptr);
   REQUIRE(loud.items().size() == 2);
-  CHECK(holds(loud.items()[0].text, "\"CN=middle\" is no root"));
+  CHECK(holds(loud.items()[0].text,
+              "1 in it are no roots and do not count as such (the first: \"CN=middle\")"));
   CHECK(holds(loud.items()[1].text, "the issuer of \"CN=test\" is missing"));
   CHECK(loud.ok());
 

@@ -115,7 +115,14 @@ inline Identity make_authority(const std::string& name = "Test CA") {
   return issue(wanted);
 }
 
-// As loaded: leaf, then its issuer.
+inline Identity make_intermediate(const Identity& issuer, const std::string& name = "Test CA") {
+  Wanted wanted;
+  wanted.name = name;
+  wanted.authority = true;
+  return issue(wanted, &issuer);
+}
+
+// As loaded: leaf, then its issuer (which is left out if it is a root).
 inline std::shared_ptr<const sallyport::tls::Certificate> loaded(const Identity& leaf,
                                                                  const Identity* issuer = nullptr,
                                                                  const std::string& label = "") {

@@ -266,6 +266,25 @@ TEST_CASE("a missing issuer is reported with its name and where the CA publishes
   CHECK(holds(all_text(mixed), "but with another key"));
 }
 
+TEST_CASE("an issuer with the wrong key identifier is sent all the same, and told") {
+  const Family f;
+  Wanted wanted = leaf_wanted();
+  wanted.extensions = {{NID_authority_key_identifier, "keyid:always"}};
+  Wanted middle_wanted = ca_wanted("middle");
+  middle_wanted.extensions.emplace_back(NID_subject_key_identifier, "0102030405060708");
+  const Identity middle = issue(middle_wanted, &f.root);
+  const Identity leaf = issue(wanted, &middle);
+  CHECK(reasons(examine({{&leaf, &middle}, {}, {&f.root}})).empty());
+  // The same name and key under another identifier.
+  middle_wanted.key = middle.key.get();
+  middle_wanted.extensions.back().second = "0807060504030201";
+  const Identity careless = issue(middle_wanted, &f.root);
+  const ChainReport report = examine({{&leaf, &careless}, {}, {&f.root}});
+  CHECK(reasons(report) == Reasons{"error bad_signature"});
+  CHECK(holds(all_text(report), "authority key identifier"));
+  CHECK(sent(report) == "leaf middle");
+}
+
 TEST_CASE("a cross-signed intermediate makes two paths, and one that holds is enough") {
   const Identity old_root = issue(ca_wanted("old root"));
   const Identity new_root = issue(ca_wanted("new root"));

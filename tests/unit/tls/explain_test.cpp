@@ -19,7 +19,8 @@ namespace {
 
 // One host, a.example, and a client's hello that met it.
 struct Scene {
-  Identity ca = make_authority();
+  Identity root = make_authority("Test root");
+  Identity ca = make_intermediate(root);
   PolicySpec policy;
   Wanted wanted;
   bool with_chain = true;
