@@ -249,7 +249,10 @@ std::optional<base::WallTime> parse_time(const std::string& text) {
   for (const char* form : {"%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d"}) {
     std::tm parts{};
     const char* end = ::strptime(text.c_str(), form, &parts);
-    if (end != nullptr && *end == '\0') return base::WallClock::from_time_t(::timegm(&parts));
+    if (end == nullptr || *end != '\0') continue;
+    const int day = parts.tm_mday;
+    const std::time_t seconds = ::timegm(&parts);
+    if (parts.tm_mday == day) return base::WallClock::from_time_t(seconds);  // else such as 31 February
   }
   return std::nullopt;
 }
