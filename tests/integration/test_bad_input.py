@@ -83,7 +83,6 @@ def broken_hellos(hello: bytes) -> dict[str, tuple[bytes, int, str]]:
     return {
         "not-tls": (b"SSH-2.0-OpenSSH_9.2\r\n", 10, "not_tls"),
         "ssl2": (bytes.fromhex("802e010002001500000010") + bytes(37), 10, "not_tls"),
-        "alert-first": (b"\x15\x03\x01\x00\x02\x02\x28", 10, "not_tls"),
         "record-version": (b"\x16\x05\x01" + hello[3:], 10, "bad_record"),
         "empty-record": (b"\x16\x03\x01\x00\x00" + hello, 10, "bad_record"),
         "huge-record": (b"\x16\x03\x01\xff\xff" + hello[5:], 10, "bad_record"),
@@ -104,6 +103,13 @@ def test_a_broken_hello_is_refused_by_alert_and_told_by_name(busy, certs, name):
         assert alert(read_all(connection)) == code
     busy.wait_metric(FAILURES, 1, reason=reason)
     busy.wait_log(f'handshake_failed reason="{reason}"')
+
+
+def test_an_alert_instead_of_a_hello_is_told_by_its_name_and_not_answered(busy):
+    with tcp(busy.port()) as connection:
+        connection.sendall(b"\x15\x03\x01\x00\x02\x02\x28")
+        assert read_all(connection) == b""
+    busy.wait_metric(FAILURES, 1, stage="hello", reason="peer_alert_handshake_failure")
 
 
 def test_garbage_after_the_hello_is_refused(busy, certs):
