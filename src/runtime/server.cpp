@@ -174,6 +174,12 @@ void Server::State::start() {
   }
   const Shared shared{log_, metrics_, access_log_, budgets_, connection_ids_};
   for (std::uint32_t i = 0; i < count; ++i) workers_.push_back(std::make_unique<Worker>(i, shared));
+  metrics_.memory_pool("read_buffers", [this] {
+    const std::lock_guard lock(status_mutex_);
+    std::size_t bytes = 0;
+    for (const auto& worker : workers_) bytes += worker->read_buffers();
+    return static_cast<double>(bytes);
+  });
   Binding binding = bind(built.snapshot->model);
   if (!binding.problems.empty()) {
     std::string text;
@@ -483,7 +489,12 @@ void Server::State::worker_drained() {
 
 void Server::State::stop_workers() {
   for (const auto& worker : workers_) worker->stop_and_join();
-  workers_.clear();
+  std::vector<std::unique_ptr<Worker>> ended;
+  {
+    // /metrics may be asked meanwhile.
+    const std::lock_guard lock(status_mutex_);
+    ended.swap(workers_);
+  }
 }
 
 }  // namespace sallyport::runtime

@@ -91,7 +91,7 @@ class Server::State {
   bool draining_ = false;
 
   std::atomic<bool> ready_{false};
-  mutable std::mutex status_mutex_;  // guards status_
+  mutable std::mutex status_mutex_;  // guards status_, and the list of workers_ while /metrics reads it
   ServerStatus status_;
 };
 

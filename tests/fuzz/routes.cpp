@@ -1,6 +1,6 @@
-// Fuzzes the look-up of routes with authorities and targets as the codecs let them pass: the host
-// is read in one way whatever its case, port and final dot, and what is found exists.
-// The first line is the authority, the second the target.
+// Fuzzes paths' normal form, and the look-up of routes with authorities and targets as the codecs let them
+// pass: the host is read in one way whatever its case, port and final dot, and what is found exists. The
+// first line is the authority, the second the target.
 #include <algorithm>
 #include <cctype>
 #include <cstddef>
@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "sallyport/config/load.hpp"
+#include "sallyport/http/path.hpp"
 #include "sallyport/http/semantics.hpp"
 #include "sallyport/route/table.hpp"
 
@@ -46,6 +47,31 @@ bool same(const route::Match& a, const route::Match& b) {
   return a.outcome == b.outcome && a.host == b.host && a.route == b.route;
 }
 
+// Under each of some sets of rules: the normal form of a normal form is itself, and no dot
+// segment is left where they are resolved.
+void normal_forms(std::string_view path) {
+  using http::PathRules;
+  if (!path.starts_with('/')) return;
+  PathRules slashes;
+  slashes.escaped_slashes = PathRules::Slashes::decode;
+  slashes.repeated_slashes = PathRules::Repeated::merge;
+  PathRules kept;
+  kept.dot_segments = PathRules::Dots::keep;
+  kept.escapes = PathRules::Escapes::keep;
+  for (const PathRules& rules : {PathRules{}, slashes, kept}) {
+    std::string once;
+    std::string twice;
+    const http::PathVerdict verdict = http::normalize_path(path, rules, once);
+    if (verdict == http::PathVerdict::refused) continue;
+    if (verdict == http::PathVerdict::as_is) once = path;
+    require(once.starts_with('/') && once.size() <= 3 * path.size());
+    require(http::normalize_path(once, rules, twice) == http::PathVerdict::as_is);
+    const std::string closed = once + "/";
+    if (rules.dot_segments == PathRules::Dots::resolve)
+      require(closed.find("/../") == std::string::npos && closed.find("/./") == std::string::npos);
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -56,6 +82,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view target = input.substr(line + 1);
   if (!http::is_authority(authority) || !http::is_target(http::Method::get, target)) return 0;
 
+  normal_forms(target.substr(0, target.find('?')));
   http::RequestHead head;
   head.set_method("GET");
   head.set_target(target);
