@@ -186,6 +186,13 @@ class Arena:
         after = self.counter(name, **labels)
         assert after == before + by, f"{name}{labels}: {before} → {after}"
 
+    def grew_less(self, since: int, kib: int) -> bool:
+        """Whether resident memory has grown by less than `kib` since it was `since`. Under a
+        sanitizer, whose own memory grows with each allocation, that is not told: always true."""
+        grown = self.gateway.rss_kib() - since
+        print(f"resident memory: {grown} KiB more (bound {kib})")
+        return grown < kib or self.sanitized
+
     @contextlib.contextmanager
     def cost(self, what: str, at_most: float):
         """Measures the gateway's CPU time over what is done inside, the bystander resting, and

@@ -83,7 +83,7 @@ def test_heads_and_bodies_that_drip_are_answered_408(arena, beginning):
         for connection in connections:
             connection.sendall(beginning)
         answers = drip(connections)
-        assert arena.gateway.rss_kib() - before < 16 * 1024
+        assert arena.grew_less(before, 16 * 1024)
     assert all(answer.startswith(b"HTTP/1.1 408 ") for answer in answers.values()), answers
     assert arena.counter(LOCAL_REPLIES, code="408", reason="request_timeout") >= replied + MANY
     assert arena.counter(SLOW, waited_for="request_body") == slow + (MANY if bodies else 0)
@@ -154,7 +154,7 @@ def test_who_reads_byte_by_byte_is_cut(arena):
                     with contextlib.suppress(ConnectionResetError):
                         reader.recv(1)
             select.select([], [], [], DRIP)
-        assert arena.gateway.rss_kib() - before < 20 * 512
+        assert arena.grew_less(before, 20 * 512)
         assert all(len(read_all(reader)) < 50_000_000 for reader in readers)
 
 
@@ -179,7 +179,7 @@ def test_windows_of_one_byte_end_their_streams_and_no_other(arena, h2):
     credit_drips(client, numbers, time.monotonic() + BOUND)
     assert {client.streams[number].reset for number in numbers} == {CANCEL}
     assert arena.counter(SLOW, waited_for="response") == slow + 20
-    assert arena.gateway.rss_kib() - before < 16 * 1024
+    assert arena.grew_less(before, 16 * 1024)
 
 
 def test_a_connection_window_that_stays_shut_ends_the_connection(arena, h2):
@@ -243,7 +243,7 @@ def test_connections_that_say_nothing_go_and_come_back_to_zero(arena):
         for connection in silent[MANY : 2 * MANY]:
             connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
         arena.bystander.check()
-        assert arena.gateway.rss_kib() - before < 24 * 1024
+        assert arena.grew_less(before, 24 * 1024)
         assert all(read_all(connection) is not None for connection in silent)
     deadline = time.monotonic() + BOUND
     while arena.gateway.open_files() > files + 10:
