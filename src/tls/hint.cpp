@@ -17,7 +17,7 @@ using Reason = HandshakeReason;
 
 constexpr std::size_t kName = 120;  // of a host, a subject, a server name
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   return "'" + cut(text, kName) + "'";
 }
 
@@ -177,7 +177,7 @@ std::string sent_name(const ClientHello& hello) {
     constexpr std::size_t kHeader = 5;  // of the list, the kind and the name
     if (extension.type != 0 || extension.body.size() < kHeader) continue;
     const auto name = extension.body.subspan(kHeader);
-    return quoted({reinterpret_cast<const char*>(name.data()), name.size()});
+    return in_quotes({reinterpret_cast<const char*>(name.data()), name.size()});
   }
   return "''";
 }
@@ -187,7 +187,7 @@ std::string unknown_sni(const HandshakeFailure& f) {
     return "the client asks for " + sent_name(*f.hello) +
            ", which is no host name (addresses may not stand in SNI): have it ask by name";
   }
-  return "no host on this listener is named " + quoted(f.sni) +
+  return "no host on this listener is named " + in_quotes(f.sni) +
          ": add it to a host's names, or name a host for such clients in tls.unknown_sni";
 }
 
@@ -221,7 +221,7 @@ std::string timeout(const HandshakeFailure& f, Stage stage) {
 
 std::string shown(const HandshakeFailure& f) {
   if (f.certificate == nullptr) return "the certificate";
-  return "the certificate " + quoted(f.certificate->subject()) + " (" +
+  return "the certificate " + in_quotes(f.certificate->subject()) + " (" +
          cut(f.certificate->chain_file(), kName) + ")";
 }
 
@@ -233,7 +233,7 @@ std::string unknown_ca(const HandshakeFailure& f) {
     return begin +
            ", which is self-signed: give the client this certificate, or get one of a CA that it knows";
   }
-  const std::string issuer = quoted(ours.issuer());
+  const std::string issuer = in_quotes(ours.issuer());
   const std::size_t above = ours.chain_length() - 1;
   if (above == 0) {
     return begin + ": the chain has no intermediate; unless " + issuer +
@@ -248,7 +248,7 @@ std::string names_mismatch(const HandshakeFailure& f) {
   if (f.certificate == nullptr || f.sni.empty() || f.certificate->covers(f.sni)) return {};
   WordList names;
   for (const std::string& name : f.certificate->dns_names()) names.add(name);
-  return shown(f) + " is for " + cut(names.str(), 300) + " and not for " + quoted(f.sni) +
+  return shown(f) + " is for " + cut(names.str(), 300) + " and not for " + in_quotes(f.sni) +
          ": add the name to the certificate, or give that name a host of its own";
 }
 
@@ -278,7 +278,7 @@ std::string other_alert(const HandshakeFailure& f) {
 // ---- the client's certificate --------------------------------------------------------------
 
 std::string client_certificate(const HandshakeFailure& f, Reason reason) {
-  const std::string ca = quoted(f.host->context->policy().client_ca_file);
+  const std::string ca = in_quotes(f.host->context->policy().client_ca_file);
   if (reason == Reason::client_cert_missing) {
     return host_word(f) + " requires a client certificate of a CA in " + ca +
            " and the client sent none: give it one, or set client_auth.mode of " + policy_word(f) +
@@ -286,7 +286,7 @@ std::string client_certificate(const HandshakeFailure& f, Reason reason) {
   }
   std::string begin = "the client's certificate";
   if (!f.client_subject.empty())
-    begin += " " + quoted(f.client_subject) + ", issued by " + quoted(f.client_issuer) + ",";
+    begin += " " + in_quotes(f.client_subject) + ", issued by " + in_quotes(f.client_issuer) + ",";
   if (f.verify_code != 0)
     begin += " was not taken (" + std::string(X509_verify_cert_error_string(f.verify_code)) + ")";
   if (reason == Reason::client_cert_untrusted) {

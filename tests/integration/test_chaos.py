@@ -1,4 +1,3 @@
-# labels: multiworker
 # timeout: 600
 """The chaos gate: what networks do to a wire, done at every offset of an exchange, between client
 and gateway and between gateway and origin.
