@@ -166,12 +166,14 @@ struct Codec {
   static Json schema(Range) { return schema_of(keys_of(static_cast<const T*>(nullptr))); }
 };
 
+// NOLINTBEGIN(bugprone-macro-parentheses): a type.
 #define SALLYPORT_CONFIG_CODEC(type)                                           \
   template <>                                                                  \
   struct Codec<type> {                                                         \
     static bool read(Reader& reader, const Node& node, type& to, Range range); \
     static Json schema(Range range);                                           \
   }
+// NOLINTEND(bugprone-macro-parentheses)
 SALLYPORT_CONFIG_CODEC(bool);
 SALLYPORT_CONFIG_CODEC(std::uint16_t);  // a count
 SALLYPORT_CONFIG_CODEC(std::uint32_t);  // a count

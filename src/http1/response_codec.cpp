@@ -13,7 +13,6 @@ using base::ErrorCode;
 using http::FieldId;
 using http::Framing;
 using http::Method;
-using http::ResponseHead;
 using http::Version;
 
 // "timeout=N" of a Keep-Alive field: when the origin will close; a hint, so never an error.

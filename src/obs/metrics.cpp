@@ -150,7 +150,7 @@ CounterId KeyedCounters<Key>::resolve(const Key& key) const {
 template class KeyedCounters<std::string>;
 template class KeyedCounters<std::uint32_t>;
 
-HostMetrics::HostMetrics(Metrics& metrics, std::string listener, std::string host)
+HostMetrics::HostMetrics(Metrics& metrics, const std::string& listener, const std::string& host)
     : reasons_(metrics.vocabulary_.handshake_reasons.size()),
       handshakes_(kTlsVersions.size() * kAlpns.size() * kNoYes.size(),
                   [&metrics, listener, host](std::size_t index) {
@@ -187,7 +187,7 @@ void HostMetrics::client_cert(Shard& shard, CertResult result) const {
   client_certs_.add(shard, index_of(result));
 }
 
-ListenerMetrics::ListenerMetrics(Metrics& metrics, std::string listener)
+ListenerMetrics::ListenerMetrics(Metrics& metrics, const std::string& listener)
     : connections_total_(
           counters(metrics.registry_, metrics.families_->listener_connections_total, listener, kPeers)),
       connections_(gauges(metrics.registry_, metrics.families_->listener_connections, listener, kPeers)),
@@ -233,7 +233,7 @@ void ListenerMetrics::handshake_duration(Shard& shard, bool resumed, base::Durat
   shard.observe(duration_[resumed ? 1 : 0], took);
 }
 
-RouteMetrics::RouteMetrics(Metrics& metrics, std::string route)
+RouteMetrics::RouteMetrics(Metrics& metrics, const std::string& route)
     : methods_(metrics.vocabulary_.methods.size()),
       reasons_(metrics.vocabulary_.reply_reasons.size()),
       in_flight_(metrics.registry_.gauge(metrics.families_->in_flight, {route})),
@@ -292,7 +292,7 @@ void RouteMetrics::cut_off(Shard& shard, std::size_t reason) const {
   if (reason < reasons_) cut_off_.add(shard, reason);
 }
 
-UpstreamMetrics::UpstreamMetrics(Metrics& metrics, std::string upstream)
+UpstreamMetrics::UpstreamMetrics(Metrics& metrics, const std::string& upstream)
     : connected_(kProtos.size() * kConnects.size(),
                  [&metrics, upstream](std::size_t index) {
                    Digits word{index};

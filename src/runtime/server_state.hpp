@@ -62,12 +62,12 @@ class Server::State {
   void apply_process_limits(const config::Model& model);
   void on_pressure(base::Pressure level, std::uint64_t resident);
 
+  Budgets budgets_;
   ServerOptions options_;
   config::Model first_model_;
   obs::Metrics metrics_;
   obs::Log log_;
   obs::AccessLog access_log_;
-  Budgets budgets_;
   std::atomic<std::uint64_t> connection_ids_{0};
   Builder builder_;
   std::map<std::string, std::shared_ptr<Budget>> listener_budgets_;
@@ -83,13 +83,12 @@ class Server::State {
   boost::asio::steady_timer drain_deadline_;
   MemoryWatch memory_;
   obs::RateLimit pressure_events_{10, base::Seconds(1)};
-  std::uint64_t files_ = 0;             // open files that the process may have
-  std::uint32_t connections_told_ = 0;  // that no more are taken than the files allow
   upstream::SystemLookup lookup_;
   std::optional<upstream::Resolver> resolver_;
   std::size_t undrained_ = 0;
+  std::uint64_t files_ = 0;             // open files that the process may have
+  std::uint32_t connections_told_ = 0;  // that no more are taken than the files allow
   bool draining_ = false;
-
   std::atomic<bool> ready_{false};
   mutable std::mutex status_mutex_;  // guards status_, and the list of workers_ while /metrics reads it
   ServerStatus status_;

@@ -225,8 +225,8 @@ void Worker::admit(Door& door, std::unique_ptr<net::ByteStream> stream, session:
   info.listener = door.snapshot_index(*snapshot_);
   info.listener_name = door.name;
   info.door = door.id;
-  session::ClientSessionParts parts{
-      loop_, std::move(stream), std::move(info), snapshot_->listeners[info.listener].limits, proxy_, *this};
+  const session::ClientLimits& limits = snapshot_->listeners[info.listener].limits;
+  session::ClientSessionParts parts{loop_, std::move(stream), std::move(info), limits, proxy_, *this};
   auto session = session::make_client_session(std::move(parts), version);
   sessions_.push_back(session.get());
   session::ClientSession& entered = *session.release();

@@ -42,10 +42,9 @@ bool worth_a_remark(const ChainFinding& finding, const ChainTrust& trust) {
   switch (finding.reason) {
     case ChainReason::expired:
     case ChainReason::not_yet_valid:
-    case ChainReason::near_expiry:
-      return false;  // of the time; told at each load
-    case ChainReason::roots_not_self_signed:
-      return false;  // told once, with the roots
+    case ChainReason::near_expiry:            // of the time; told at each load
+    case ChainReason::roots_not_self_signed:  // told once, with the roots
+      return false;
     case ChainReason::unknown_root:
       return trust.own_roots;
     case ChainReason::missing_issuer:

@@ -173,7 +173,7 @@ struct Families;
 // Handshakes of one host on one listener.
 class HostMetrics {
  public:
-  HostMetrics(Metrics& metrics, std::string listener, std::string host);
+  HostMetrics(Metrics& metrics, const std::string& listener, const std::string& host);
   void handshake(Shard& shard, TlsVersion version, Alpn alpn, bool resumed) const;
   // Indices into Vocabulary::handshake_stages and handshake_reasons.
   void handshake_failed(Shard& shard, std::size_t stage, std::size_t reason) const;
@@ -186,7 +186,7 @@ class HostMetrics {
 
 class ListenerMetrics {
  public:
-  ListenerMetrics(Metrics& metrics, std::string listener);
+  ListenerMetrics(Metrics& metrics, const std::string& listener);
   void accepted(Shard& shard, PeerKind peer) const;  // counts it and raises the gauge
   // Ends what accepted() began.
   void closed(Shard& shard, PeerKind peer, Proto proto, ClosedBy by) const;
@@ -223,7 +223,7 @@ class ListenerMetrics {
 
 class RouteMetrics {
  public:
-  RouteMetrics(Metrics& metrics, std::string route);
+  RouteMetrics(Metrics& metrics, const std::string& route);
   void begun(Shard& shard) const { shard.add(in_flight_, 1); }
   // Once per request; ends begun(). Status 0: no response head was sent. `method` is an index of
   // Vocabulary::methods.
@@ -248,7 +248,7 @@ class RouteMetrics {
 
 class UpstreamMetrics {
  public:
-  UpstreamMetrics(Metrics& metrics, std::string upstream);
+  UpstreamMetrics(Metrics& metrics, const std::string& upstream);
   void connected(Shard& shard, Proto proto, ConnectResult result) const;
   // The gauge of connections by state: +1 on entering it, -1 on leaving.
   void connections(Shard& shard, Proto proto, PoolState state, std::int64_t delta) const;

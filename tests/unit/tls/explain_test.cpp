@@ -101,7 +101,8 @@ TEST_CASE("suites of one key type and a certificate of the other: add one") {
   CHECK(told.versions.shared == "TLSv1.2");
   CHECK(told.alpn.offered == "none");
   CHECK(told.alpn.configured == "h2, http/1.1");
-  CHECK(told.ja4.starts_with("t12d03"));  // the renegotiation signal counts there
+  // The renegotiation signal counts as a third suite there; OpenSSL sends it up to 3.4.
+  CHECK((told.ja4.starts_with("t12d03") || told.ja4.starts_with("t12d02")));
   CHECK(told.ja3.size() == 32);
 }
 
