@@ -1,8 +1,6 @@
 #include "memory.hpp"
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <fstream>
 #include <string>
 #include <string_view>
@@ -97,6 +95,7 @@ std::uint64_t resident_memory() {
 base::Pressure PressureGauge::at(std::uint64_t resident) const noexcept {
   auto level = base::Pressure::none;
   if (limit_ == 0) return level;
+  if (resident == 0) return level_;
   const std::uint64_t percent = resident * 100 / limit_;
   for (std::size_t i = 0; i < std::size(kBegin); ++i) {
     const auto step = static_cast<base::Pressure>(i + 1);

@@ -30,7 +30,8 @@ class PressureGauge {
   // 0 = no limit.
   void limit(std::uint64_t bytes) noexcept { limit_ = bytes; }
   [[nodiscard]] base::Pressure level() const noexcept { return level_; }
-  // The level at this amount.
+  // The level at this amount. 0, an amount that could not be read (no file handle is left, say),
+  // changes nothing: a shortage of one thing must not end the care for another.
   base::Pressure update(std::uint64_t resident) noexcept;
   // What update() would say.
   [[nodiscard]] base::Pressure at(std::uint64_t resident) const noexcept;

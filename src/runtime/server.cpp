@@ -283,7 +283,10 @@ void Server::State::apply_process_limits(const config::Model& model) {
   for (const config::Listener& listener : model.listeners) {
     listener_budgets_[listener.name]->limit(listener.max_connections);
   }
-  memory_.limit(limits.memory.value_or(available_memory() / 100 * kAutoPercent));
+  std::uint64_t memory = limits.memory.value_or(available_memory() / 100 * kAutoPercent);
+  // What there is could not be read, for want of a file handle perhaps: what was known holds.
+  if (memory == 0 && !limits.memory) memory = memory_.limit();
+  memory_.limit(memory);
 }
 
 ServerStatus Server::State::status() const {

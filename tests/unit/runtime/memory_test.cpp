@@ -103,6 +103,16 @@ TEST_CASE("a level ends some way below its begin, so that it does not come and g
   CHECK(gauge.update(840) == Pressure::none);
 }
 
+TEST_CASE("an amount that cannot be read leaves the level as it is") {
+  PressureGauge gauge;
+  gauge.limit(1000);
+  CHECK(gauge.update(0) == Pressure::none);
+  gauge.update(960);
+  CHECK(gauge.update(0) == Pressure::no_requests);
+  gauge.limit(0);
+  CHECK(gauge.update(0) == Pressure::none);
+}
+
 TEST_CASE("as many connections as open files leave a handle for the upstream of each") {
   CHECK(connections_for(1'048'576, 8, 2) > 500'000);
   CHECK(connections_for(1024, 2, 2) == 482);
