@@ -250,9 +250,9 @@ void Worker::on_session_closed(session::ClientSession& session, session::ClosedB
 void Worker::note_abuse(const Door& door, const session::ConnectionInfo& info) {
   const net::AddressLimits& limits = snapshot_->listeners[door.snapshot_index(*snapshot_)].address_limits;
   if (!info.seat.offend(limits, loop_.now())) return;
-  shared_.log.warn("address_penalized",
-                   {{"client", info.peer_text},
-                    {"seconds", std::chrono::duration_cast<base::Seconds>(limits.refused).count()}});
+  shared_.log.event(refused_addresses_, loop_.now(), obs::Level::warn, "address_penalized",
+                    {{"client", info.peer_text},
+                     {"seconds", std::chrono::duration_cast<base::Seconds>(limits.refused).count()}});
 }
 
 void Worker::leave(Door& door, obs::Proto proto, obs::ClosedBy by) {
