@@ -1,6 +1,7 @@
 #include "rate_limit.hpp"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <utility>
 
@@ -17,9 +18,11 @@ std::string identity_of(const config::RateLimit& limit, std::string_view place) 
     text += '\0';
     text += std::to_string(number);
   }
-  text += '\0';
   return text;
 }
+
+// Of whom: two kinds of client never share a bucket, whatever a header says.
+enum class Kind : std::uint64_t { value, address };
 
 }  // namespace
 
@@ -47,24 +50,26 @@ std::unique_ptr<const Guard> make_rate_limit(const config::RateLimit& limit, std
 RateLimit::RateLimit(const config::RateLimit& limit, std::string_view place,
                      std::shared_ptr<RateLimits> table, unsigned ipv6_prefix)
     : table_(std::move(table)),
-      identity_(identity_of(limit, place)),
+      identity_(table_->digest(identity_of(limit, place))),
       header_(limit.header),
       ipv6_prefix_(ipv6_prefix),
       interval_(base::Duration(limit.per) / limit.requests),
       burst_(limit.burst == 0 ? limit.requests : limit.burst) {}
 
 base::Digest RateLimit::bucket_of(const Context& context, const http::RequestHead& head) const {
-  std::string text = identity_;
+  base::Digest who;
+  Kind kind = Kind::value;
   const auto value = header_.empty() ? std::nullopt : head.fields.find(header_);
   if (value) {
-    text += 'v';
-    text += *value;
+    who = table_->digest(*value);
   } else {
+    kind = Kind::address;
     const auto address = net::client_key(context.client.address, ipv6_prefix_);
-    text += 'a';
-    text.append(reinterpret_cast<const char*>(address.data()), address.size());
+    who = table_->digest({reinterpret_cast<const char*>(address.data()), address.size()});
   }
-  return table_->digest(text);
+  const std::array<std::uint64_t, 5> words{identity_.high, identity_.low, static_cast<std::uint64_t>(kind),
+                                           who.high, who.low};
+  return table_->digest({reinterpret_cast<const char*>(words.data()), sizeof words});
 }
 
 base::Error RateLimit::admit(const Context& context, const http::RequestHead& head) const {

@@ -19,8 +19,8 @@ class RateLimit final : public Guard {
   [[nodiscard]] base::Digest bucket_of(const Context& context, const http::RequestHead& head) const;
 
   std::shared_ptr<RateLimits> table_;
-  std::string identity_;
-  std::string header_;  // empty: by address
+  base::Digest identity_;  // of the rule: a reload that leaves it alone keeps its buckets
+  std::string header_;     // empty: by address
   unsigned ipv6_prefix_;
   base::Duration interval_;
   std::uint32_t burst_;
