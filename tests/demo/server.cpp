@@ -16,7 +16,7 @@
 #include <thread>
 #include <unistd.h>
 
-#include <openssl/err.h>
+#include <openssl/crypto.h>
 
 namespace sallyport::demo {
 namespace {
@@ -170,7 +170,7 @@ void Server::serve(int descriptor, const Listener& listener) {
   } catch (const Gone&) {     // counted where it mattered
   } catch (const Stopped&) {  // the process ends
   }
-  ERR_clear_error();
+  OPENSSL_thread_stop();  // or its end of this thread would race the process's, that waits for threads_ alone
   --stats_.open;
   const std::lock_guard lock(mutex_);
   --threads_;

@@ -4,7 +4,7 @@ import http.client
 import json
 import pathlib
 
-from .process import SANITIZER_OPTIONS, Process, wait_until
+from .process import Process, wait_until
 
 PERIOD = 65521
 _PATTERN = bytes((((k * 2654435761) & 0xFFFFFFFF) >> 13) & 0xFF for k in range(PERIOD))
@@ -21,9 +21,7 @@ class Origin(Process):
     def __init__(self, binary, folder: pathlib.Path, name="origin", **options):
         options = options or {"h1": "127.0.0.1:0", "h2": "127.0.0.1:0"}
         arguments = [part for key, value in options.items() for part in ("--" + key.replace("_", "-"), value)]
-        # Its leaks are not under test: at its end OpenSSL's error state of a thread may or may not be freed.
-        environment = {"ASAN_OPTIONS": SANITIZER_OPTIONS["ASAN_OPTIONS"].replace("detect_leaks=1", "detect_leaks=0")}
-        super().__init__(name, [binary, *arguments], folder, environment)
+        super().__init__(name, [binary, *arguments], folder)
         self.tls = "cert" in options
 
     def port(self, kind: str = "h1") -> int:
