@@ -212,6 +212,28 @@ Json Codec<SniRule>::schema(Range) {
 }
 
 namespace {
+const Keys<OfferMatch>& offer_keys() {
+  static const Keys<OfferMatch> keys{
+      key("any", &OfferMatch::any, "offers at least one of these"),
+      key("all", &OfferMatch::all, "offers all of these"),
+      key("none", &OfferMatch::none, "offers none of these"),
+  };
+  return keys;
+}
+}  // namespace
+
+// [A, B] is short for { any: [A, B] }.
+bool Codec<OfferMatch>::read(Reader& reader, const Node& node, OfferMatch& to, Range) {
+  if (node.kind == Node::Kind::sequence)
+    return Codec<std::vector<std::string>>::read(reader, node, to.any, {});
+  return read_keys(reader, node, to, offer_keys());
+}
+Json Codec<OfferMatch>::schema(Range) {
+  return Json().with("anyOf",
+                     Json::list({Codec<std::vector<std::string>>::schema({}), schema_of(offer_keys())}));
+}
+
+namespace {
 const Keys<UpstreamEndpoint>& endpoint_keys() {
   static const Keys<UpstreamEndpoint> keys{
       required(custom<UpstreamEndpoint, std::string>(
@@ -268,6 +290,14 @@ Json Codec<std::vector<std::vector<std::string>>>::schema(Range) {
   return Json()
       .with("type", "array")
       .with("items", Json().with("anyOf", Json::list({text_schema(), std::move(tuple)})));
+}
+
+void refuse_empty(Reader& reader, const Node& node, std::initializer_list<const char*> names) {
+  for (const char* name : names) {
+    const Node* given = node.find(name);
+    if (given && given->kind == Node::Kind::sequence && given->items.empty())
+      reader.error(*given, "an empty list: leave " + std::string(name) + " out for the default");
+  }
 }
 
 bool note_unknown_word(Reader& reader, const Node& node, const std::vector<std::string_view>& known) {

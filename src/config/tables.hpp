@@ -27,10 +27,17 @@ SALLYPORT_CONFIG_TABLE(Rewrite);
 SALLYPORT_CONFIG_TABLE(RouteTimeouts);
 SALLYPORT_CONFIG_TABLE(RateLimit);
 SALLYPORT_CONFIG_TABLE(Route);
-// tables_hosts.cpp
+// tables_tls.cpp
 SALLYPORT_CONFIG_TABLE(ClientAuth);
+SALLYPORT_CONFIG_TABLE(HelloMatch);
+SALLYPORT_CONFIG_TABLE(TlsRule);
 SALLYPORT_CONFIG_TABLE(TlsPolicy);
+SALLYPORT_CONFIG_TABLE(Ocsp);
+SALLYPORT_CONFIG_TABLE(HandshakeSamples);
+SALLYPORT_CONFIG_TABLE(HealthWeights);
+SALLYPORT_CONFIG_TABLE(Health);
 SALLYPORT_CONFIG_TABLE(Tls);
+// tables_hosts.cpp
 SALLYPORT_CONFIG_TABLE(Certificate);
 SALLYPORT_CONFIG_TABLE(Host);
 // tables_upstreams.cpp
@@ -45,6 +52,7 @@ SALLYPORT_CONFIG_TABLE(Upstream);
 SALLYPORT_CONFIG_TABLE(Admin);
 SALLYPORT_CONFIG_TABLE(AccessLog);
 SALLYPORT_CONFIG_TABLE(Log);
+SALLYPORT_CONFIG_TABLE(Watch);
 SALLYPORT_CONFIG_TABLE(Buckets);
 SALLYPORT_CONFIG_TABLE(Metrics);
 SALLYPORT_CONFIG_TABLE(Model);
@@ -58,12 +66,17 @@ void finish(Reader& reader, const Node& node, Redirect& redirect);
 void finish(Reader& reader, const Node& node, HeaderEdit& edit);
 void finish(Reader& reader, const Node& node, Route& route);
 void finish(Reader& reader, const Node& node, ClientAuth& auth);
+void finish(Reader& reader, const Node& node, HelloMatch& match);
+void finish(Reader& reader, const Node& node, TlsRule& rule);
 void finish(Reader& reader, const Node& node, TlsPolicy& policy);
 void finish(Reader& reader, const Node& node, Certificate& certificate);
 void finish(Reader& reader, const Node& node, Host& host);
 void finish(Reader& reader, const Node& node, Ejection& ejection);
 void finish(Reader& reader, const Node& node, Upstream& upstream);
 void finish(Reader& reader, const Node& node, Model& model);
+
+// For lists whose default is taken by leaving them out.
+void refuse_empty(Reader& reader, const Node& node, std::initializer_list<const char*> names);
 
 // 301, 302, 303, 307 or 308.
 void read_redirect_code(Reader& reader, const Node& node, std::uint16_t& to);
@@ -76,6 +89,8 @@ const Words<Underscores>& words_of(Underscores);
 const Words<ListenerProtocol>& words_of(ListenerProtocol);
 const Words<TlsVersion>& words_of(TlsVersion);
 const Words<ClientAuthMode>& words_of(ClientAuthMode);
+const Words<ClientCertFields>& words_of(ClientCertFields);
+const Words<TlsProfile>& words_of(TlsProfile);
 const Words<UpstreamProtocol>& words_of(UpstreamProtocol);
 const Words<Balance>& words_of(Balance);
 const Words<AccessLogFormat>& words_of(AccessLogFormat);

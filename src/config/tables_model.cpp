@@ -127,6 +127,16 @@ const Keys<Log>& keys_of(const Log*) {
   return keys;
 }
 
+const Keys<Watch>& keys_of(const Watch*) {
+  using T = Watch;
+  static const Keys<T> keys{
+      key("enabled", &T::enabled, "reload when the config file or a file that it names has changed"),
+      key("settle", &T::settle, "once nothing has changed for so long", Range{10, 600'000}),
+      key("poll", &T::poll, "looked at this often, where the kernel does not tell", Range{100, 86'400'000}),
+  };
+  return keys;
+}
+
 const Keys<Buckets>& keys_of(const Buckets*) {
   static const Keys<Buckets> keys{
       bounds("handshake", &Buckets::handshake, "TLS handshakes"),
@@ -187,6 +197,7 @@ const Keys<Model>& keys_of(const Model*) {
       key("access_log", &T::access_log, "a line a request"),
       key("log", &T::log, "events"),
       key("metrics", &T::metrics, "what /metrics shows"),
+      key("watch", &T::watch, "reloads without a signal"),
       key("tls", &T::tls, "TLS towards clients"),
       key("hosts", &T::hosts, "names, certificates and routes"),
       {"upstreams", "by name; where requests are sent",

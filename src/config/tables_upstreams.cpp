@@ -14,13 +14,36 @@ const Words<Balance>& words_of(Balance) {
   return words;
 }
 
+namespace {
+
+// Of a certificate that we show as a client, where there is nothing to staple.
+const Keys<Certificate>& client_certificate_keys() {
+  static const Keys<Certificate> keys = [] {
+    Keys<Certificate> all = keys_of(static_cast<const Certificate*>(nullptr));
+    std::erase_if(all, [](const Key<Certificate>& k) { return k.name == "ocsp"; });
+    return all;
+  }();
+  return keys;
+}
+
+void read_client_certificate(Reader& reader, const Node& node, UpstreamTls& to) {
+  Certificate certificate;
+  certificate.origin = reader.origin(node);
+  if (!read_keys(reader, node, certificate, client_certificate_keys())) return;
+  finish(reader, node, certificate);
+  to.certificate = std::move(certificate);
+}
+
+}  // namespace
+
 const Keys<UpstreamTls>& keys_of(const UpstreamTls*) {
   using T = UpstreamTls;
   static const Keys<T> keys{
       key("server_name", &T::server_name, "sent as SNI and verified; left out: the endpoint's own host"),
       key("ca", &T::ca, "PEM file; left out: the system's CAs"),
       key("verify", &T::verify, "false is for tests: anyone in between can read and change everything"),
-      key("certificate", &T::certificate, "ours, where the upstream asks for one"),
+      {"certificate", "ours, where the upstream asks for one", &read_client_certificate,
+       [] { return schema_of(client_certificate_keys()); }},
       key("min_version", &T::min_version, "\"1.2\" or \"1.3\""),
   };
   return keys;

@@ -85,10 +85,33 @@ class Check {
   void policies() {
     std::unordered_set<std::string_view> used;
     for (const Host& host : model_.hosts) used.insert(host.policy);
+    for (const TlsPolicy& policy : model_.tls.policies) rules(policy, used);
     for (const TlsPolicy& policy : model_.tls.policies) {
       if (policy.name != "default" && used.count(policy.name) == 0)
         warning(policy.origin, "no host uses the policy " + in_quotes(policy.name));
     }
+  }
+
+  void rules(const TlsPolicy& policy, std::unordered_set<std::string_view>& used) {
+    std::unordered_set<std::string_view> names;
+    for (const TlsRule& rule : policy.rules) {
+      if (!names.insert(rule.name).second)
+        error(rule.origin, "a second rule named " + in_quotes(rule.name) + " in this policy");
+      if (rule.refuse) continue;
+      used.insert(rule.policy);
+      policy_reference(rule.origin, rule.policy);
+      if (rule.policy == policy.name)
+        error(rule.origin, "the rule picks the policy that it stands in: name another, or refuse: true");
+    }
+  }
+
+  void policy_reference(const Origin& origin, const std::string& name) {
+    const auto& policies = model_.tls.policies;
+    if (std::any_of(policies.begin(), policies.end(), [&](const TlsPolicy& p) { return p.name == name; }))
+      return;
+    std::vector<std::string_view> known;
+    for (const TlsPolicy& p : policies) known.push_back(p.name);
+    error(origin, "no TLS policy is named " + in_quotes(name) + did_you_mean(name, known));
   }
 
   void upstreams() {
@@ -104,13 +127,7 @@ class Check {
   }
 
   void references(const Host& host) {
-    if (std::none_of(model_.tls.policies.begin(), model_.tls.policies.end(),
-                     [&](const TlsPolicy& p) { return p.name == host.policy; })) {
-      std::vector<std::string_view> known;
-      for (const TlsPolicy& p : model_.tls.policies) known.push_back(p.name);
-      error(host.origin,
-            "no TLS policy is named " + in_quotes(host.policy) + did_you_mean(host.policy, known));
-    }
+    policy_reference(host.origin, host.policy);
     for (const std::string& name : host.listeners) {
       const auto at = std::find_if(model_.listeners.begin(), model_.listeners.end(),
                                    [&](const Listener& l) { return l.name == name; });

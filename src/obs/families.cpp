@@ -63,6 +63,14 @@ void add_tls(const Maker& make, Families& f) {
                  "When a certificate in use became valid.", certificate, Overflow::minimum);
   f.certificate_loaded = make.gauge("sallyport_tls_certificate_loaded_timestamp_seconds",
                                     "When a certificate in use was read.", certificate, Overflow::minimum);
+  f.staple_next_update = make.gauge("sallyport_tls_ocsp_staple_next_update_timestamp_seconds",
+                                    "When the OCSP answer shown with a certificate must be renewed.",
+                                    certificate, Overflow::minimum);
+  f.tls_rules = make.counter("sallyport_tls_policy_rules_total",
+                             "Handshakes that a rule on the ClientHello gave another policy, or refused.",
+                             {"policy", "rule", "outcome"});
+  f.health = make.histogram("sallyport_tls_health_score", "Health of completed TLS handshakes, 0-100.",
+                            {"listener", "host"}, kHealthBuckets);
   f.ticket_rotations =
       make.counter("sallyport_tls_ticket_key_rotations_total", "New session ticket keys made.", {});
 }

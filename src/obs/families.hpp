@@ -11,6 +11,9 @@ namespace sallyport::obs {
 
 inline constexpr Buckets kLagBuckets = Buckets::of_seconds({.0001, .0005, .001, .005, .01, .05, .1, .5, 1});
 
+// A score counts as so many seconds, so that a histogram of durations holds it.
+inline constexpr Buckets kHealthBuckets = Buckets::of_seconds({10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 100});
+
 struct Families {
   using Ref = Registry::FamilyRef;
   // `buckets` lives as long as the registry.
@@ -20,6 +23,7 @@ struct Families {
   Ref handshakes, handshake_failures, handshake_duration, handshake_cpu, ciphers, groups, sigalgs;
   Ref hello_retry_requests, hello_segmented, handshakes_in_progress, client_cert;
   Ref certificate_not_after, certificate_not_before, certificate_loaded, ticket_rotations;
+  Ref staple_next_update, tls_rules, health;
   Ref reloads, reload_successful, reload_success_time, generation, generations_alive, reload_duration;
   Ref listener_connections_total, listener_connections, listener_rejected, connection_closed;
   Ref addresses_untracked;

@@ -168,9 +168,13 @@ HostMetrics::HostMetrics(Metrics& metrics, const std::string& listener, const st
                   return metrics.registry_.counter(metrics.families_->handshake_failures,
                                                    {listener, host, stage, reason});
                 }),
-      client_certs_(kCertResults.size(), [&metrics, listener, host](std::size_t index) {
-        return metrics.registry_.counter(metrics.families_->client_cert,
-                                         {listener, host, kCertResults[index]});
+      client_certs_(kCertResults.size(),
+                    [&metrics, listener, host](std::size_t index) {
+                      return metrics.registry_.counter(metrics.families_->client_cert,
+                                                       {listener, host, kCertResults[index]});
+                    }),
+      health_(1, kHealthBuckets, [&metrics, listener, host](std::size_t) {
+        return metrics.registry_.histogram(metrics.families_->health, {listener, host});
       }) {}
 
 void HostMetrics::handshake(Shard& shard, TlsVersion version, Alpn alpn, bool resumed) const {
@@ -185,6 +189,10 @@ void HostMetrics::handshake_failed(Shard& shard, std::size_t stage, std::size_t 
 
 void HostMetrics::client_cert(Shard& shard, CertResult result) const {
   client_certs_.add(shard, index_of(result));
+}
+
+void HostMetrics::health(Shard& shard, unsigned score) const {
+  health_.observe(shard, 0, base::Seconds(score));
 }
 
 ListenerMetrics::ListenerMetrics(Metrics& metrics, const std::string& listener)
@@ -428,6 +436,10 @@ std::shared_ptr<const UpstreamMetrics> Metrics::upstream(std::string_view name) 
   return shared(upstreams_, std::string(name), name);
 }
 
+CounterId Metrics::tls_rule(std::string_view policy, std::string_view rule, std::string_view outcome) {
+  return registry_.counter(families_->tls_rules, {policy, rule, outcome});
+}
+
 void Metrics::stream_reset(Shard& shard, Side side, Dir dir, std::uint32_t error_code) const {
   stream_resets_->add(shard, h2_index(side, dir, error_code));
 }
@@ -461,6 +473,12 @@ void Metrics::certificates(std::span<const CertificateFacts> in_use) {
   registry_.replace(families_->certificate_not_after, rows(&CertificateFacts::not_after));
   registry_.replace(families_->certificate_not_before, rows(&CertificateFacts::not_before));
   registry_.replace(families_->certificate_loaded, rows(&CertificateFacts::loaded));
+  std::vector<Registry::Row> staples;
+  for (const auto& c : in_use) {
+    if (c.staple_next_update)
+      staples.push_back({{c.host, c.key_type, c.serial_hash}, seconds(*c.staple_next_update)});
+  }
+  registry_.replace(families_->staple_next_update, std::move(staples));
 }
 
 void Metrics::reloaded(ReloadTrigger trigger, ReloadResult result, base::WallTime when) {

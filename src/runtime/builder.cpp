@@ -56,6 +56,8 @@ tls::ClientAuthMode mode_of(config::ClientAuthMode mode) {
       return tls::ClientAuthMode::off;
     case config::ClientAuthMode::request:
       return tls::ClientAuthMode::request;
+    case config::ClientAuthMode::report:
+      return tls::ClientAuthMode::report;
     case config::ClientAuthMode::require:
       break;
   }

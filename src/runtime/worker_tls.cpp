@@ -128,7 +128,6 @@ void Worker::on_handshake(tls::ServerStream& stream, const tls::Handshake& facts
   info.sni = facts.sni;
   info.host_name = facts.host->name;
   info.auth_rule = facts.host->auth_rule();
-  info.client_certificate = facts.client_subject;
   info.tls_version = tls::to_string(facts.version);
   info.cipher = facts.cipher;
   info.resumed = facts.resumed;

@@ -19,33 +19,10 @@
 #include <variant>
 #include <vector>
 
-#include "sallyport/base/clock.hpp"
+#include "sallyport/config/model_base.hpp"
+#include "sallyport/config/model_tls.hpp"
 
 namespace sallyport::config {
-
-using base::Milliseconds;
-using std::chrono_literals::operator""h;
-using std::chrono_literals::operator""min;
-using std::chrono_literals::operator""ms;
-using std::chrono_literals::operator""s;
-
-inline constexpr std::size_t kKiB = 1024;
-inline constexpr std::size_t kMiB = 1024 * kKiB;
-
-// Where in the file something stands; line and column count from 1, 0 = nowhere (a default).
-// All Origins are equal: moving a host in the file does not change it.
-struct Origin {
-  std::shared_ptr<const std::string> file;
-  std::uint32_t line = 0;
-  std::uint32_t column = 0;
-  bool operator==(const Origin&) const noexcept { return true; }
-};
-[[nodiscard]] std::string to_string(const Origin& origin);  // "sallyport.yaml:12:5"
-
-struct Percent {
-  std::uint32_t value = 0;  // 0-100
-  bool operator==(const Percent&) const = default;
-};
 
 // A literal address to listen on. "[::]" takes both families; any other IPv6 address takes IPv6.
 struct ListenAddress {
@@ -306,68 +283,7 @@ struct Listener {
   bool operator==(const Listener&) const = default;
 };
 
-// ---- TLS towards clients ---------------------------------------------------------------
-
-enum class TlsVersion : std::uint8_t { tls12, tls13 };
-enum class ClientAuthMode : std::uint8_t { off, request, require };
-
-struct ClientAuth {
-  ClientAuthMode mode = ClientAuthMode::off;  // request: verified and reported, never refused
-  std::filesystem::path ca;                   // PEM; needed unless off
-  std::uint32_t depth = 4;                    // intermediate certificates between the client's and the CA
-  Origin origin;
-  bool operator==(const ClientAuth&) const = default;
-};
-
-struct TlsPolicy {
-  std::string name;
-  TlsVersion min_version = TlsVersion::tls12;  // 1.0 and 1.1 are not offered at all (RFC 8996)
-  TlsVersion max_version = TlsVersion::tls13;
-  // TLS 1.2, forward secret AEADs only. AES-128 first: no weaker in practice and the cheapest.
-  std::vector<std::string> ciphers{"ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256",
-                                   "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384",
-                                   "ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-RSA-CHACHA20-POLY1305"};
-  std::vector<std::string> cipher_suites{"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384",
-                                         "TLS_CHACHA20_POLY1305_SHA256"};  // TLS 1.3
-  // Tuples in order of preference: between tuples ours decides even at the price of a
-  // HelloRetryRequest, within one a key share that the client sent wins. A flat list is one tuple.
-  std::vector<std::vector<std::string>> groups{{"X25519MLKEM768", "X25519", "P-256", "P-384"}};
-  std::vector<std::string> alpn{"h2", "http/1.1"};  // our order decides; no overlap is refused
-  ClientAuth client_auth;
-  Origin origin;
-  bool operator==(const TlsPolicy&) const = default;
-};
-
-// What to do with a handshake that names no host of ours.
-struct SniRule {
-  std::string host;  // one of a host's names; empty = reject with unrecognized_name
-  Origin origin;
-  [[nodiscard]] bool reject() const noexcept { return host.empty(); }
-  bool operator==(const SniRule&) const = default;
-};
-
-struct Tls {
-  SniRule unknown_sni;
-  SniRule missing_sni;
-  bool tickets = true;                 // stateless resumption; the keys are ours and shared by the workers
-  Milliseconds ticket_rotation = 12h;  // a new key; a ticket is good for this long and at most twice as long
-  // Of our own certificates: a missing intermediate is added from the first; chains are judged by the
-  // second, by the system's store when empty.
-  std::filesystem::path intermediates, roots;  // PEM; optional
-  std::vector<TlsPolicy> policies;             // load() makes sure that there is one named "default"
-  Origin origin;
-  bool operator==(const Tls&) const = default;
-};
-
 // ---- hosts -----------------------------------------------------------------------------
-
-struct Certificate {
-  std::filesystem::path chain;  // PEM, leaf first
-  std::filesystem::path key;    // PEM
-  std::string label;  // says where it came from, in logs and metrics; the chain's path when left out
-  Origin origin;
-  bool operator==(const Certificate&) const = default;
-};
 
 struct Host {
   // Lower case, without a trailing dot: "example.com", "*.example.com" (one label), "*" (what no
@@ -376,6 +292,8 @@ struct Host {
   std::vector<std::string> listeners;  // names; empty = all
   std::string policy = "default";      // tls.policy
   std::vector<Certificate> certificates;
+  // Whether a ticket resumes once the host has another certificate than the one that it was made under.
+  bool resume_after_rotation = true;
   std::optional<std::size_t> request_body;  // limits.request_body; empty = the listener's. 0 = no limit
   std::optional<RateLimit> rate_limit;      // of all its routes together; above it: 429
   std::vector<Route> routes;                // the first that matches wins
@@ -516,6 +434,14 @@ struct Log {
   bool operator==(const Log&) const = default;
 };
 
+// Reloads by themselves, when the config file or a file that it names has changed.
+struct Watch {
+  bool enabled = false;
+  Milliseconds settle = 1s;  // nothing may have changed for so long: a pair is written file by file
+  Milliseconds poll = 30s;   // looked at this often besides the kernel's word, which some file systems lack
+  bool operator==(const Watch&) const = default;
+};
+
 // Upper bounds of the histograms, in seconds, ascending.
 struct Buckets {
   std::vector<double> handshake{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10};
@@ -546,6 +472,7 @@ struct Model {
   AccessLog access_log;
   Log log;
   Metrics metrics;
+  Watch watch;
   Tls tls;
   std::vector<Host> hosts;
   std::vector<Upstream> upstreams;

@@ -15,6 +15,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -178,10 +179,12 @@ class HostMetrics {
   // Indices into Vocabulary::handshake_stages and handshake_reasons.
   void handshake_failed(Shard& shard, std::size_t stage, std::size_t reason) const;
   void client_cert(Shard& shard, CertResult result) const;
+  void health(Shard& shard, unsigned score) const;  // 0-100
 
  private:
   std::size_t reasons_;
   LazyCounters handshakes_, failures_, client_certs_;
+  LazyHistograms health_;
 };
 
 class ListenerMetrics {
@@ -281,6 +284,7 @@ struct CertificateFacts {
   std::string key_type;     // "ecdsa" | "rsa"
   std::string serial_hash;  // a few hex digits: tells two certificates apart, names no secret
   base::WallTime not_before{}, not_after{}, loaded{};
+  std::optional<base::WallTime> staple_next_update{};  // of the OCSP answer that is shown with it
 };
 
 struct BuildFacts {
@@ -307,6 +311,8 @@ class Metrics {
   [[nodiscard]] std::shared_ptr<const HostMetrics> host(std::string_view listener, std::string_view host);
   [[nodiscard]] std::shared_ptr<const RouteMetrics> route(std::string_view name);
   [[nodiscard]] std::shared_ptr<const UpstreamMetrics> upstream(std::string_view name);
+  // Handshakes that a rule of a TLS policy decided; `outcome` is the policy it picked, or "refused".
+  [[nodiscard]] CounterId tls_rule(std::string_view policy, std::string_view rule, std::string_view outcome);
 
   // On a worker, with its shard.
   void stream_reset(Shard& shard, Side side, Dir dir, std::uint32_t error_code) const;

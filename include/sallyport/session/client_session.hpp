@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "sallyport/base/clock.hpp"
 #include "sallyport/base/error.hpp"
@@ -21,9 +22,21 @@
 
 namespace sallyport::session {
 
+// A client's certificate, as upstreams and logs are told of it. Made once a connection, immutable.
+struct ClientCertificate {
+  std::string subject, issuer;    // RFC 2253
+  std::string serial;             // hex
+  std::string sha256;             // of the certificate, hex
+  std::string der_base64;         // RFC 9440 puts it between colons
+  std::vector<std::string> sans;  // "DNS:…", "URI:…", "email:…", "IP:…"
+  std::string_view result;   // ok, or why it would not do: obs' words for sallyport_tls_client_cert_total
+  std::uint8_t forward = 0;  // bit i: config::ClientCertFields i
+};
+
 // What is kept of a connection: values only, so that a reload can match it again by name, and its
 // place among the connections of its address.
 struct ConnectionInfo {
+  static constexpr std::uint8_t kNoHealth = 255;
   std::uint64_t id = 0;  // unique in the process; stands in every log line of the connection
   net::Endpoint peer;    // the client: from the PROXY protocol header if one was accepted
   net::Endpoint local;
@@ -32,12 +45,14 @@ struct ConnectionInfo {
   std::string listener_name;
   std::uint32_t door = 0;  // whose listening socket it came by: the worker's own number
   bool tls = false;
-  std::string sni;                 // lower case; empty: none sent
-  std::string host_name;           // first name of the host that the handshake met
-  std::string auth_rule;           // identity of the client-certificate rule it was made under
-  std::string client_certificate;  // subject of a verified client certificate; empty: none
-  std::string_view tls_version;    // "TLSv1.3"; static text
-  std::string_view cipher;         // static text
+  std::string sni;        // lower case; empty: none sent
+  std::string host_name;  // first name of the host that the handshake met
+  std::string auth_rule;  // identity of the client-certificate rule it was made under
+  std::shared_ptr<const ClientCertificate> client_certificate;  // nullptr: none was shown
+  std::uint64_t tls_id = 0;         // joins the connection's access log lines with handshake_done; 0: no TLS
+  std::uint8_t health = kNoHealth;  // score of its handshake, 0-100
+  std::string_view tls_version;     // "TLSv1.3"; static text
+  std::string_view cipher;          // static text
   bool resumed = false;
   net::AddressTable::Seat seat;
 };

@@ -17,7 +17,8 @@ namespace sallyport::tls {
 
 using Digest = std::array<std::uint8_t, 32>;  // SHA-256
 
-enum class ClientAuthMode : std::uint8_t { off, request, require };
+// request: asked for and verified, never refused. report: as require, but let in and told of.
+enum class ClientAuthMode : std::uint8_t { off, request, require, report };
 
 struct ClientAuthSpec {
   ClientAuthMode mode = ClientAuthMode::off;
