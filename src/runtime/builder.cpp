@@ -294,6 +294,7 @@ void Builder::build_tls(Work& work) {
     to.names = host.names;
     to.listeners = listener_indices(model, host);
     to.policy = host.policy;
+    to.resume_after_rotation = host.resume_after_rotation;
     to.certificates = work.certificates[i];
     spec.hosts.push_back(std::move(to));
   }

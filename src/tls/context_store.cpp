@@ -29,9 +29,16 @@ bool is_name_pattern(std::string_view name) {
   return is_host_name(name);
 }
 
-Digest session_id_context(const HostEntry& host) {
+Digest session_id_context(const HostEntry& host, const HostSpec& spec) {
   Hasher hasher;
   hasher.add("host");
+  if (!spec.resume_after_rotation) {
+    std::vector<Digest> leaves;
+    for (const auto& certificate : host.certificates) leaves.push_back(certificate->fingerprint());
+    std::sort(leaves.begin(), leaves.end());
+    hasher.add("certificates").add(static_cast<std::uint64_t>(leaves.size()));
+    for (const Digest& leaf : leaves) hasher.add(leaf);
+  }
   for (const std::string& name : host.names) hasher.add(name);
   const Policy& policy = host.context->policy();
   return hasher.add(policy.digest).add(policy.auth_rule).finish();
@@ -119,7 +126,7 @@ void ContextStore::add_host(const HostSpec& spec, std::uint32_t index, Notes& no
     notes.error(host_item(index, ".names"),
                 "there is no name: give names, or a certificate with DNS names in it");
   }
-  if (host.context != nullptr) host.session_id_context = session_id_context(host);
+  if (host.context != nullptr) host.session_id_context = session_id_context(host, spec);
   hosts_.push_back(std::move(host));
   const HostEntry& added = hosts_.back();
   if (added.certificates.empty()) return;

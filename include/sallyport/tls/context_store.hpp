@@ -27,6 +27,8 @@ struct HostSpec {
   // At most one of a key type. None: the host is not served over TLS and only keeps its index.
   std::vector<std::shared_ptr<const Certificate>> certificates;
   std::string policy = "default";
+  // False: a ticket is good only as long as the host has the certificates that it was made under.
+  bool resume_after_rotation = true;
 };
 
 struct StoreSpec {
@@ -43,8 +45,9 @@ struct HostEntry {
   std::vector<std::uint32_t> listeners;
   std::shared_ptr<const ServerContext> context;
   std::vector<std::shared_ptr<const Certificate>> certificates;
-  // SHA-256 over names, policy and client-certificate rule with its CA: the same on all workers
-  // and across restarts. A ticket resumes under the same one only (CVE-2025-23419).
+  // SHA-256 over names, policy, client-certificate rule with its CA and, where they count, the
+  // certificates: the same on all workers and across restarts. A ticket resumes under the same one
+  // only (CVE-2025-23419).
   Digest session_id_context{};
 
   [[nodiscard]] const std::string& auth_rule() const noexcept { return context->policy().auth_rule; }

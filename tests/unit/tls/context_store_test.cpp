@@ -175,6 +175,18 @@ TEST_CASE("session ids are bound to names, policy and client-certificate rule, a
   CHECK(changed->hosts()[3].session_id_context != store->hosts()[3].session_id_context);
 }
 
+TEST_CASE("where a host says so, a ticket is bound to its certificates") {
+  StoreSpec spec;
+  spec.hosts = {host({"a.example"})};
+  const Digest open = build(spec)->hosts()[0].session_id_context;
+  spec.hosts[0].resume_after_rotation = false;
+  const Digest bound = build(spec)->hosts()[0].session_id_context;
+  CHECK(bound != open);
+  CHECK(bound == build(spec)->hosts()[0].session_id_context);
+  spec.hosts[0].certificates = {certificate_for("DNS:a.example")};
+  CHECK(build(spec)->hosts()[0].session_id_context != bound);
+}
+
 TEST_CASE("a request is served under the host and client-certificate rule of its handshake only") {
   const TemporaryFolder folder;
   PolicySpec auth;
