@@ -188,6 +188,7 @@ SALLYPORT_CONFIG_CODEC(ListenAddress);
 SALLYPORT_CONFIG_CODEC(LogTarget);
 SALLYPORT_CONFIG_CODEC(SniRule);
 SALLYPORT_CONFIG_CODEC(OfferMatch);
+SALLYPORT_CONFIG_CODEC(OriginPull);
 SALLYPORT_CONFIG_CODEC(UpstreamEndpoint);
 SALLYPORT_CONFIG_CODEC(std::vector<std::vector<std::string>>);  // tls groups
 SALLYPORT_CONFIG_CODEC(std::vector<ValueMatch>);

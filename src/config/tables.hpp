@@ -15,6 +15,7 @@ SALLYPORT_CONFIG_TABLE(MinRate);
 SALLYPORT_CONFIG_TABLE(H2Limits);
 SALLYPORT_CONFIG_TABLE(ClientLimits);
 SALLYPORT_CONFIG_TABLE(Paths);
+SALLYPORT_CONFIG_TABLE(TrustedClients);
 SALLYPORT_CONFIG_TABLE(TcpKeepalive);
 SALLYPORT_CONFIG_TABLE(ProxyProtocol);
 SALLYPORT_CONFIG_TABLE(Listener);
@@ -40,6 +41,9 @@ SALLYPORT_CONFIG_TABLE(Tls);
 // tables_hosts.cpp
 SALLYPORT_CONFIG_TABLE(Certificate);
 SALLYPORT_CONFIG_TABLE(Host);
+// tables_trust.cpp
+SALLYPORT_CONFIG_TABLE(AddressSet);
+SALLYPORT_CONFIG_TABLE(CdnLoop);
 // tables_upstreams.cpp
 SALLYPORT_CONFIG_TABLE(UpstreamTls);
 SALLYPORT_CONFIG_TABLE(UpstreamTimeouts);
@@ -75,6 +79,9 @@ void finish(Reader& reader, const Node& node, Ejection& ejection);
 void finish(Reader& reader, const Node& node, Upstream& upstream);
 void finish(Reader& reader, const Node& node, Model& model);
 
+// A CIDR, or the name of an address set, which validate() looks up.
+[[nodiscard]] Parsed<std::string> parse_block_or_set(std::string_view text);
+
 // For lists whose default is taken by leaving them out.
 void refuse_empty(Reader& reader, const Node& node, std::initializer_list<const char*> names);
 
@@ -87,6 +94,8 @@ const Words<RepeatedSlashes>& words_of(RepeatedSlashes);
 const Words<Escapes>& words_of(Escapes);
 const Words<Underscores>& words_of(Underscores);
 const Words<ListenerProtocol>& words_of(ListenerProtocol);
+const Words<ClientAddress>& words_of(ClientAddress);
+const Words<OriginPullMode>& words_of(OriginPullMode);
 const Words<TlsVersion>& words_of(TlsVersion);
 const Words<ClientAuthMode>& words_of(ClientAuthMode);
 const Words<ClientCertFields>& words_of(ClientCertFields);

@@ -136,6 +136,15 @@ const Keys<Paths>& keys_of(const Paths*) {
   return keys;
 }
 
+const Keys<TrustedClients>& keys_of(const TrustedClients*) {
+  using T = TrustedClients;
+  static const Keys<T> keys{
+      key("timeouts", &T::timeouts, "as the ones of all others"),
+      key("limits", &T::limits, "as the ones of all others"),
+  };
+  return keys;
+}
+
 const Keys<TcpKeepalive>& keys_of(const TcpKeepalive*) {
   using T = TcpKeepalive;
   static const Keys<T> keys{
@@ -193,6 +202,15 @@ const Keys<Listener>& keys_of(const Listener*) {
       key("max_connections", &T::max_connections, "of this listener; 0 = limits.connections alone"),
       key("tcp_keepalive", &T::tcp_keepalive, "finds clients that are gone without a word"),
       key("proxy_protocol", &T::proxy_protocol, "a load balancer in front tells the client's address"),
+      text_key("allow", &T::allow,
+               "address ranges and sets; others are closed at once; everybody when left out",
+               &parse_block_or_set),
+      text_key("trust", &T::trust,
+               "address ranges and sets that are believed about their clients, and have `trusted` for limits",
+               &parse_block_or_set),
+      key("client_address", &T::client_address,
+          "where they tell it: cf_connecting_ip, true_client_ip, x_forwarded_for or peer (nowhere)"),
+      key("trusted", &T::trusted, "towards whom it trusts; laid over the global ones"),
       key("timeouts", &T::timeouts, "laid over the global ones"),
       key("limits", &T::limits, "laid over the global ones"),
       key("paths", &T::paths, "laid over the global ones"),

@@ -34,6 +34,8 @@ const Keys<Host>& keys_of(const Host*) {
                       "whether tickets made under another certificate still resume")}),
       section<T>("limits", "laid over the listener's",
                  {key("request_body", &T::request_body, "a request's body; 0 = no limit")}),
+      key("origin_pull", &T::origin_pull,
+          "Cloudflare's Authenticated Origin Pulls: off, report, require, or a mapping"),
       key("rate_limit", &T::rate_limit, "of all its routes together; above it: 429"),
       key("routes", &T::routes, "the first that matches wins"),
   };

@@ -40,6 +40,7 @@ void read_listeners(Reader& reader, const Node& node, Model& to) {
   base.limits = to.limits;
   base.paths = to.paths;
   base.underscores = to.underscores;
+  base.trusted = to.trusted;
   Codec<std::vector<Listener>>::read_onto(reader, node, to.listeners, {}, base);
   if (node.kind == Node::Kind::sequence && node.items.empty())
     reader.error(node, "an empty list: nothing would be listened on");
@@ -162,8 +163,8 @@ const Keys<Model>& keys_of(const Model*) {
       key("ipv6_prefix", &ProcessLimits::ipv6_prefix, "bits of an IPv6 address that are one client",
           Range{1, 128}),
       text_key("exempt_addresses", &ProcessLimits::exempt_addresses,
-               "address ranges that stand for many clients: nothing that is counted by address applies",
-               &parse_cidr),
+               "address ranges and sets that stand for many clients: nothing counted by address applies",
+               &parse_block_or_set),
       {"memory",
        "resident bytes of the process, near which load is shed; auto: by what it may have; 0 = no limit",
        &read_memory,
@@ -191,6 +192,11 @@ const Keys<Model>& keys_of(const Model*) {
           "what is made of a request's path before routing, rewriting and upstreams see it"),
       key("underscores", &T::underscores,
           "fields such as X_Forwarded_For, which a CGI could take for ours: drop, reject with 400, or keep"),
+      {"address_sets", "by name; cloudflare is built in",
+       [](Reader& reader, const Node& node, T& to) { read_named(reader, node, to.address_sets); },
+       [] { return schema_of_named<AddressSet>(); }},
+      key("trusted", &T::trusted, "towards the peers that a listener trusts; it may set its own"),
+      key("cdn_loop", &T::cdn_loop, "requests that came by here before (RFC 8586)"),
       required(Key<T>{"listeners", "where clients connect", &read_listeners,
                       [] { return Codec<std::vector<Listener>>::schema({}); }}),
       key("admin", &T::admin, "/metrics, /healthz, /readyz; none when left out"),
@@ -208,6 +214,12 @@ const Keys<Model>& keys_of(const Model*) {
 }
 
 void finish(Reader&, const Node&, Model& model) {
+  auto& sets = model.address_sets;
+  if (std::none_of(sets.begin(), sets.end(), [](const AddressSet& s) { return s.name == kCloudflare; })) {
+    AddressSet set;
+    set.name = kCloudflare;
+    sets.insert(sets.begin(), std::move(set));
+  }
   auto& policies = model.tls.policies;
   const bool has_default =
       std::any_of(policies.begin(), policies.end(), [](const TlsPolicy& p) { return p.name == "default"; });

@@ -18,6 +18,11 @@ class Check {
   explicit Check(const Model& model) : model_(model) {}
 
   std::vector<Problem> all() {
+    sets({}, model_.process_limits.exempt_addresses);
+    for (const AddressSet& set : model_.address_sets) {
+      if (set.name != kCloudflare && set.ranges.empty() && set.files.empty())
+        error(set.origin, "the address set is empty: give ranges or files");
+    }
     listeners();
     policies();
     upstreams();
@@ -61,6 +66,8 @@ class Check {
                                    line_of(name->second->origin));
       }
       listener_limits(listener);
+      sets(listener.origin, listener.allow);
+      sets(listener.origin, listener.trust);
       if (listener.address.port == 0) continue;
       const auto [address, free] = addresses.emplace(to_string(listener.address), &listener);
       if (!free) {
@@ -70,16 +77,31 @@ class Check {
     }
   }
 
-  void listener_limits(const Listener& listener) {
-    const ClientLimits& limits = listener.limits;
+  void client_limits(const Listener& listener, const ClientLimits& limits, const std::string& at) {
     if (limits.header_field_bytes > limits.header_bytes)
-      error(listener.origin, "limits.header_field_bytes is above limits.header_bytes");
-    if (limits.h2.stream_window > limits.h2.connection_window)
+      error(listener.origin, at + "header_field_bytes is above " + at + "header_bytes");
+    if (limits.h2.stream_window > limits.h2.connection_window) {
       error(listener.origin,
-            "limits.h2.stream_window is above limits.h2.connection_window: one stream could never "
-            "use it");
+            at + "h2.stream_window is above " + at + "h2.connection_window: one stream could never use it");
+    }
+  }
+
+  void listener_limits(const Listener& listener) {
+    client_limits(listener, listener.limits, "limits.");
+    client_limits(listener, listener.trusted.limits, "trusted.limits.");
     if (listener.max_connections > model_.process_limits.connections)
       warning(listener.origin, "max_connections is above limits.connections, which is what will hold");
+  }
+
+  // A block begins with a digit or holds a colon; everything else is a name.
+  void sets(const Origin& origin, const std::vector<std::string>& list) {
+    std::vector<std::string_view> known;
+    for (const AddressSet& set : model_.address_sets) known.push_back(set.name);
+    for (const std::string& item : list) {
+      if (item.find_first_of(".:") != std::string::npos) continue;
+      if (std::find(known.begin(), known.end(), item) == known.end())
+        error(origin, "no address set is named " + in_quotes(item) + did_you_mean(item, known));
+    }
   }
 
   void policies() {

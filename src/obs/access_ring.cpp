@@ -9,7 +9,7 @@ namespace sallyport::obs {
 namespace {
 
 // Over the sum of all keys, quotes, numbers and the time.
-constexpr std::size_t kFixed = 1280;
+constexpr std::size_t kFixed = 1360;
 
 template <std::size_t N>
 char* key(char* out, const char (&name)[N]) noexcept {
@@ -37,9 +37,10 @@ char* seconds(char* out, const char (&name)[N], base::Duration value) noexcept {
 std::size_t bound(const AccessRecord& r) noexcept {
   std::size_t text = std::min(r.target.size(), AccessRecord::kMaxTarget);
   for (const std::string_view v :
-       {r.tls_id,     r.client, r.peer,       r.listener, r.host,  r.route,       r.method,
-        r.authority,  r.proto,  r.upstream,   r.endpoint, r.error, r.fault,       r.reason,
-        r.request_id, r.cf_ray, r.user_agent, r.referer,  r.sni,   r.tls_version, r.tls_cipher}) {
+       {r.tls_id, r.client,      r.peer,       r.listener, r.host,           r.route,
+        r.method, r.authority,   r.proto,      r.upstream, r.endpoint,       r.error,
+        r.fault,  r.reason,      r.request_id, r.cf_ray,   r.user_agent,     r.referer,
+        r.sni,    r.tls_version, r.tls_cipher, r.country,  r.visitor_scheme, r.cf_risk}) {
     text += std::min(v.size(), AccessRecord::kMaxText);
   }
   return kFixed + json::kExpansion * text;
@@ -85,6 +86,9 @@ char* put_circumstances(char* out, const AccessRecord& r) noexcept {
   out = text(out, ",\"reason\":", r.reason);
   out = text(out, ",\"request_id\":", r.request_id);
   out = text(out, ",\"cf_ray\":", r.cf_ray);
+  out = text(out, ",\"country\":", r.country);
+  out = text(out, ",\"visitor_scheme\":", r.visitor_scheme);
+  out = text(out, ",\"cf_risk\":", r.cf_risk);
   out = text(out, ",\"user_agent\":", r.user_agent);
   out = text(out, ",\"referer\":", r.referer);
   out = text(out, ",\"sni\":", r.sni);

@@ -140,6 +140,16 @@ void add_http(const Maker& make, Families& f) {
                                     "Where client addresses were taken from.", {"source", "verdict"});
 }
 
+void add_edge(const Maker& make, Families& f) {
+  f.cf_risk = make.counter(
+      "sallyport_cf_risk_total",
+      "What visitors behind Cloudflare saw of us, or would have seen but for our own answer, by its code.",
+      {"code", "cause"});
+  f.trusted_ranges = make.gauge("sallyport_trusted_ranges", "Address blocks of a set.", {"set"});
+  f.trusted_ranges_loaded = make.gauge("sallyport_trusted_ranges_loaded_timestamp_seconds",
+                                       "When an address set was last taken.", {"set"}, Overflow::minimum);
+}
+
 void add_upstreams(const Maker& make, Families& f) {
   f.upstream_connections_total =
       make.counter("sallyport_upstream_connections_total", "Connections to upstreams tried, by result.",
@@ -184,6 +194,7 @@ Families::Families(Registry& registry, const HistogramBuckets& buckets) {
   add_config(make, *this);
   add_listeners(make, *this);
   add_http(make, *this);
+  add_edge(make, *this);
   add_upstreams(make, *this);
   access_log_dropped = make.counter("sallyport_accesslog_dropped_total",
                                     "Access log lines lost rather than delay a request.", {"reason"});

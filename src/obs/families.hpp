@@ -34,6 +34,7 @@ struct Families {
   Ref upstream_connections_total, upstream_connections, upstream_connect, upstream_tls, upstream_response;
   Ref upstream_failures;
   Ref upstream_requests, upstream_retries, upstream_pending, upstream_endpoints, upstream_ejections;
+  Ref cf_risk, trusted_ranges, trusted_ranges_loaded;
   Ref client_ip_source, access_log_dropped, memory, loop_lag;
 };
 

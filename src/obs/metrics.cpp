@@ -31,7 +31,8 @@ constexpr std::array kRetries = {"success"sv, "exhausted"sv, "budget"sv};
 constexpr std::array kEjections = {"connect"sv, "errors"sv, "health_check"sv};
 constexpr std::array kSides = {"client"sv, "upstream"sv};
 constexpr std::array kDirs = {"rx"sv, "tx"sv};
-constexpr std::array kIpSources = {"cf_connecting_ip"sv, "xff"sv, "proxy_proto"sv, "peer"sv};
+constexpr std::array kIpSources = {"cf_connecting_ip"sv, "true_client_ip"sv, "xff"sv, "proxy_proto"sv,
+                                   "peer"sv};
 constexpr std::array kIpVerdicts = {"used"sv, "stripped_untrusted"sv};
 constexpr std::array kTriggers = {"start"sv, "sighup"sv, "api"sv, "watch"sv};
 constexpr std::array kReloadResults = {"ok"sv, "rejected"sv, "partial"sv};
@@ -397,6 +398,8 @@ Metrics::Metrics(const Vocabulary& vocabulary, const HistogramBuckets& buckets)
     const auto verdict = word(kIpVerdicts);
     client_ip_[i] = registry_.counter(families_->client_ip_source, {word(kIpSources), verdict});
   }
+  for (const auto& [code, cause] : vocabulary_.cf_risks)
+    cf_risks_.push_back(registry_.counter(families_->cf_risk, {code, cause}));
   slow_clients_ = {registry_.counter(families_->slow_clients, {"request_body"}),
                    registry_.counter(families_->slow_clients, {"response"})};
   loop_lag_ = registry_.histogram(families_->loop_lag, {});
@@ -434,6 +437,10 @@ std::shared_ptr<const RouteMetrics> Metrics::route(std::string_view name) {
 
 std::shared_ptr<const UpstreamMetrics> Metrics::upstream(std::string_view name) {
   return shared(upstreams_, std::string(name), name);
+}
+
+void Metrics::cf_risk(Shard& shard, std::size_t risk) const {
+  if (risk < cf_risks_.size()) shard.add(cf_risks_[risk]);
 }
 
 CounterId Metrics::tls_rule(std::string_view policy, std::string_view rule, std::string_view outcome) {
@@ -487,6 +494,11 @@ void Metrics::reloaded(ReloadTrigger trigger, ReloadResult result, base::WallTim
   if (taken) registry_.set(families_->reload_success_time, {}, seconds(when));
   if (trigger != ReloadTrigger::start)
     registry_.add(families_->reloads, {kTriggers[index_of(trigger)], kReloadResults[index_of(result)]}, 1);
+}
+
+void Metrics::address_set(std::string_view name, std::size_t blocks, base::WallTime loaded) {
+  registry_.set(families_->trusted_ranges, {name}, static_cast<double>(blocks));
+  registry_.set(families_->trusted_ranges_loaded, {name}, seconds(loaded));
 }
 
 void Metrics::reload_phase(ReloadPhase phase, base::Duration took) {

@@ -21,6 +21,7 @@
 
 #include "sallyport/config/model_base.hpp"
 #include "sallyport/config/model_tls.hpp"
+#include "sallyport/config/model_trust.hpp"
 
 namespace sallyport::config {
 
@@ -135,13 +136,46 @@ struct ProcessLimits {
   std::uint32_t connections_per_worker = 0;  // 0 = limits.connections alone
   std::uint32_t ipv6_prefix =
       64;  // bits that are one client: a single host is given a /64 and may use it all
-  // CIDRs to which nothing that is counted by address applies: whoever stands for many clients. A
-  // proxy or tunnel on this machine does.
-  std::vector<std::string> exempt_addresses{"127.0.0.0/8", "::1"};
+  // CIDRs and address sets to which nothing that is counted by address applies: whoever stands for
+  // many clients. A proxy or tunnel on this machine does, and a CDN.
+  std::vector<std::string> exempt_addresses{"127.0.0.0/8", "::1", std::string(kCloudflare)};
   // Resident bytes, near which load is shed rather than the process killed; none given: by what the
   // control group and the machine have. 0 = no limit.
   std::optional<std::size_t> memory;
   bool operator==(const ProcessLimits&) const = default;
+};
+
+// Towards the peers that a listener trusts: a CDN keeps few and fat connections, for long, and must
+// never find one closed that it was about to use. Cloudflare's own limits decide: it reuses a
+// connection for 900 s, lets 128 KiB of headers and URLs of 16 KiB through, opens 200 streams and
+// gives up on a write after 30 s.
+struct TrustedClients {
+  ClientTimeouts timeouts = cloudflare_timeouts();
+  ClientLimits limits = cloudflare_limits();
+  bool operator==(const TrustedClients&) const = default;
+
+  static ClientTimeouts cloudflare_timeouts() {
+    ClientTimeouts to;
+    to.handshake = 10s;
+    to.request_body = 25s;
+    to.idle = 960s;
+    return to;
+  }
+  static ClientLimits cloudflare_limits() {
+    ClientLimits to;
+    to.header_bytes = 128 * kKiB;
+    to.header_field_bytes = 32 * kKiB;
+    to.header_count = 256;
+    to.url = 16 * kKiB;
+    to.request_body = 512 * kMiB;  // of its plans but Enterprise
+    to.stream_buffer = 256 * kKiB;
+    to.requests_per_connection = 0;
+    to.connection_age = 0ms;
+    to.h2.streams = 256;
+    to.h2.stream_window = 256 * kKiB;
+    to.h2.connection_window = 4 * kMiB;
+    return to;
+  }
 };
 
 struct TcpKeepalive {
@@ -275,6 +309,11 @@ struct Listener {
   std::uint32_t max_connections = 0;  // of this listener over all workers; 0 = limits.connections alone
   TcpKeepalive tcp_keepalive;
   std::optional<ProxyProtocol> proxy_protocol;
+  std::vector<std::string> allow;  // CIDRs and address sets; others are closed at once; empty = everybody
+  // CIDRs and address sets: these are believed about their clients, and have `trusted` for limits.
+  std::vector<std::string> trust{std::string(kCloudflare)};
+  ClientAddress client_address = ClientAddress::cf_connecting_ip;
+  TrustedClients trusted;                       // effective
   ClientTimeouts timeouts;                      // effective
   ClientLimits limits;                          // effective
   Paths paths;                                  // effective
@@ -297,6 +336,7 @@ struct Host {
   std::optional<std::size_t> request_body;  // limits.request_body; empty = the listener's. 0 = no limit
   std::optional<RateLimit> rate_limit;      // of all its routes together; above it: 429
   std::vector<Route> routes;                // the first that matches wins
+  OriginPull origin_pull;
   Origin origin;
   bool operator==(const Host&) const = default;
 };
@@ -461,9 +501,12 @@ struct Model {
   std::uint32_t version = 1;
   std::uint32_t workers = 0;  // threads; 0 = auto: one a core
   ClientTimeouts timeouts;
-  Milliseconds drain = 30s;      // timeouts.drain: from SIGTERM to closing what still runs
-  ProcessLimits process_limits;  // limits.connections, limits.handshakes
-  ClientLimits limits;           // the rest of limits
+  Milliseconds drain = 30s;              // timeouts.drain: from SIGTERM to closing what still runs
+  ProcessLimits process_limits;          // limits.connections, limits.handshakes
+  ClientLimits limits;                   // the rest of limits
+  std::vector<AddressSet> address_sets;  // load() makes sure that there is one named "cloudflare"
+  TrustedClients trusted;
+  CdnLoop cdn_loop;
   Paths paths;
   // Fields whose names are ours, or some route's request_headers', once _ is read as -.
   Underscores underscores = Underscores::drop;

@@ -59,6 +59,9 @@ struct AccessRecord {
   std::string_view reason;  // why we answered ourselves
   std::string_view request_id;
   std::string_view cf_ray;
+  std::string_view country;         // CF-IPCountry, of a trusted peer
+  std::string_view visitor_scheme;  // of CF-Visitor, likewise
+  std::string_view cf_risk;         // the code that a visitor behind Cloudflare would have seen: "524"
   std::string_view user_agent;
   std::string_view referer;
   std::string_view sni;

@@ -60,7 +60,7 @@ enum class RetryResult : std::uint8_t { success, exhausted, budget };
 enum class EjectionKind : std::uint8_t { connect, errors, health_check };
 enum class Side : std::uint8_t { client, upstream };
 enum class Dir : std::uint8_t { rx, tx };
-enum class IpSource : std::uint8_t { cf_connecting_ip, xff, proxy_proto, peer };
+enum class IpSource : std::uint8_t { cf_connecting_ip, true_client_ip, xff, proxy_proto, peer };
 enum class IpVerdict : std::uint8_t { used, stripped_untrusted };
 enum class ReloadTrigger : std::uint8_t { start, sighup, api, watch };
 enum class ReloadResult : std::uint8_t { ok, rejected, partial };
@@ -73,6 +73,8 @@ struct Vocabulary {
   std::span<const std::string_view> methods;        // in http::Method's order
   std::span<const std::string_view> reply_reasons;  // why we answered ourselves
   std::span<const std::string_view> floods;         // HTTP/2 abuse budgets
+  // Status codes of Cloudflare's with the cause that we know: "524" and "first_byte".
+  std::span<const std::pair<std::string_view, std::string_view>> cf_risks{};
 };
 
 // Upper bounds of the histograms, of the configuration that the process started with.
@@ -322,6 +324,8 @@ class Metrics {
   // Cut, since it sent a request's body or took a response too slowly.
   void slow_client(Shard& shard, bool reading) const { shard.add(slow_clients_[reading ? 1 : 0]); }
   void client_ip(Shard& shard, IpSource source, IpVerdict verdict) const;
+  // What a visitor behind Cloudflare would have seen, or saw, but for us; index of Vocabulary::cf_risks.
+  void cf_risk(Shard& shard, std::size_t risk) const;
   void loop_lag(Shard& shard, base::Duration lag) const { shard.observe(loop_lag_, lag); }
 
   // On the control thread.
@@ -333,6 +337,7 @@ class Metrics {
   void reload_phase(ReloadPhase phase, base::Duration took);
   void generation(std::uint64_t number);
   void memory_pressure(std::uint32_t level);
+  void address_set(std::string_view name, std::size_t blocks, base::WallTime loaded);
 
   // Read at each scrape, on the scraping thread; must be thread-safe and live as long as this.
   void generations_alive(std::function<double()> read);
@@ -358,7 +363,8 @@ class Metrics {
   std::unique_ptr<LazyCounters> stream_resets_, goaways_;
   std::vector<CounterId> floods_;
   std::array<CounterId, 3> shed_;  // by Shed
-  std::array<CounterId, 8> client_ip_;
+  std::array<CounterId, 10> client_ip_;
+  std::vector<CounterId> cf_risks_;
   std::array<CounterId, 2> slow_clients_;  // sending, reading
   HistogramId loop_lag_;
   CounterId ticket_rotations_;

@@ -43,7 +43,8 @@ struct ConnectionInfo {
   std::string peer_text;       // the peer's address in words, without port
   std::uint32_t listener = 0;  // index in the snapshot of its birth
   std::string listener_name;
-  std::uint32_t door = 0;  // whose listening socket it came by: the worker's own number
+  std::uint8_t peer_kind = 2;  // obs::PeerKind, by the listener's `trust`
+  std::uint32_t door = 0;      // whose listening socket it came by: the worker's own number
   bool tls = false;
   std::string sni;        // lower case; empty: none sent
   std::string host_name;  // first name of the host that the handshake met

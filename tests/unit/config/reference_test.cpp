@@ -152,6 +152,7 @@ TEST_CASE("what the reference calls a default is the default") {
   const Model examples = load_text(with_examples(text_of("reference.yaml")), "r").model;
   CHECK(examples.listeners.at(0).timeouts == ClientTimeouts{});
   CHECK(examples.listeners.at(0).limits == ClientLimits{});
+  CHECK(examples.listeners.at(0).trusted == TrustedClients{});
 }
 
 TEST_CASE("an unknown key is refused in every mapping of the reference") {
@@ -173,9 +174,10 @@ TEST_CASE("an unknown key is refused in every mapping of the reference") {
     CHECK(unknown <= 1);
     (unknown == 1 ? refused : taken) += 1;
   }
-  // Mappings from names of the user's choice (headers, query, set, add, policies, upstreams),
+  // Mappings from names of the user's choice (headers, query, set, add, policies, upstreams,
+  // address_sets),
   // counted so that no other one opens unseen.
-  CHECK(taken == 16);
+  CHECK(taken == 17);
   CHECK(refused == maps - taken);
 }
 
