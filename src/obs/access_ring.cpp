@@ -48,7 +48,7 @@ std::size_t bound(const AccessRecord& r) noexcept {
 
 char* put_request(char* out, const AccessRecord& r) noexcept {
   out = number(out, ",\"connection\":", r.connection_id);
-  out = text(out, ",\"tls\":", r.tls_id);
+  out = text(out, ",\"tls_id\":", r.tls_id);
   out = text(out, ",\"client\":", r.client);
   out = text(out, ",\"peer\":", r.peer);
   out = text(out, ",\"listener\":", r.listener);

@@ -3,6 +3,8 @@
 #include <charconv>
 #include <ctime>
 
+#include "sallyport/base/hex.hpp"
+
 #include "exchange.hpp"
 
 namespace sallyport::proxy {
@@ -164,6 +166,8 @@ void Exchange::record() {
   obs::AccessRecord r;
   r.time = begun_wall_;
   r.connection_id = info.id;
+  const std::array<char, 16> tls_id = base::hex16(info.tls_id);
+  if (info.tls) r.tls_id = {tls_id.data(), tls_id.size()};
   r.client = info.peer_text;
   r.listener = info.listener_name;
   r.host = route().host;

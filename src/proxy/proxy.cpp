@@ -3,6 +3,8 @@
 #include <random>
 #include <utility>
 
+#include "sallyport/base/hex.hpp"
+
 #include "exchange.hpp"
 
 namespace sallyport::proxy {
@@ -106,16 +108,14 @@ std::string_view Proxy::text_of(const net::Endpoint& endpoint) {
 
 // xoroshiro128+: ids must differ, not be secret.
 void Proxy::make_request_id(std::span<char, 32> id) noexcept {
-  static constexpr char kHex[] = "0123456789abcdef";
   const auto rotate = [](std::uint64_t x, int k) { return (x << k) | (x >> (64 - k)); };
   for (std::size_t half = 0; half < 2; ++half) {
     const std::uint64_t a = random_[0];
     std::uint64_t b = random_[1];
-    std::uint64_t word = a + b;
+    base::put_hex16(id.data() + half * 16, a + b);
     b ^= a;
     random_[0] = rotate(a, 24) ^ b ^ (b << 16);
     random_[1] = rotate(b, 37);
-    for (std::size_t i = 0; i < 16; ++i, word >>= 4) id[half * 16 + i] = kHex[word & 0xf];
   }
 }
 

@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "sallyport/net/listener.hpp"
 #include "sallyport/obs/metrics.hpp"
@@ -34,6 +35,8 @@ class Worker::Door final : public net::Reapable, private net::Listener::Handler 
   std::shared_ptr<const obs::ListenerMetrics> metrics;
   std::shared_ptr<Budget> budget;
   std::uint32_t connections = 0;
+  // By the host's index in the snapshot's store; in host_series_. Found at first use.
+  std::vector<const HostSeries*> hosts;
   bool leaving = false;
   bool out_of_files = false;  // accepting rests for want of handles
 

@@ -1,6 +1,7 @@
 #include "sallyport/runtime/server.hpp"
 
 #include <csignal>
+#include <random>
 #include <thread>
 #include <utility>
 
@@ -96,6 +97,11 @@ std::string socket_key(const config::Listener& listener) {
   return listener.address.port == 0 ? listener.name + "@" + address : address;
 }
 
+std::uint64_t random_number() {
+  std::random_device device;
+  return (std::uint64_t{device()} << 32) | device();
+}
+
 std::uint32_t worker_count(const config::Model& model) {
   if (model.workers != 0) return model.workers;
   return std::max(1U, std::thread::hardware_concurrency());
@@ -172,7 +178,7 @@ void Server::State::start() {
   for (const config::Problem& problem : built.problems) {
     log_.warn("config", {{"problem", config::to_string(problem)}});
   }
-  const Shared shared{log_, metrics_, access_log_, budgets_, connection_ids_};
+  const Shared shared{log_, metrics_, access_log_, budgets_, connection_ids_, random_number()};
   for (std::uint32_t i = 0; i < count; ++i) workers_.push_back(std::make_unique<Worker>(i, shared));
   metrics_.memory_pool("read_buffers", [this] {
     const std::lock_guard lock(status_mutex_);

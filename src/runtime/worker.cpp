@@ -32,6 +32,7 @@ Worker::Worker(std::uint32_t index, Shared shared)
       dialer_(loop_),
       pools_(loop_, dialer_, observer_, random_seed()),
       proxy_(loop_, pools_, shared.metrics, shard_, shared.access_log.new_ring()),
+      tls_ids_(shared.tls_ids, index),
       failure_limits_(tls::kHandshakeReasons, obs::RateLimit(kFailureBurst, kFailureInterval)) {}
 
 Worker::~Worker() {
@@ -58,8 +59,10 @@ void Worker::apply(const proxy::SnapshotPtr& snapshot, const std::vector<Listene
   snapshot_ = snapshot;
   proxy_.use(snapshot);
   pools_.update(snapshot->clusters);
+  samples_.use(snapshot->model.tls.samples);
   // Hosts may be gone; those that are left are found again at their next handshake.
-  host_metrics_.clear();
+  for (const auto& door : doors_) door->hosts.clear();
+  host_series_.clear();
   std::vector<std::unique_ptr<Door>> old = std::exchange(doors_, {});
   for (std::uint32_t i = 0; i < setups.size(); ++i) {
     const proxy::ListenerEntry& entry = snapshot->listeners[i];

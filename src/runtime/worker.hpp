@@ -28,8 +28,10 @@
 #include "sallyport/upstream/pool.hpp"
 
 #include "budgets.hpp"
+#include "handshake_samples.hpp"
 #include "lag_probe.hpp"
 #include "opening.hpp"
+#include "tls_ids.hpp"
 
 namespace sallyport::runtime {
 
@@ -40,6 +42,7 @@ struct Shared {
   obs::AccessLog& access_log;
   Budgets& budgets;
   std::atomic<std::uint64_t>& connection_ids;
+  std::uint64_t tls_ids;  // random: where this process's ids of TLS connections begin
 };
 
 // What a worker needs of a listener beyond the snapshot.
@@ -98,6 +101,10 @@ class Worker final : private Opening::Owner,
  private:
   class Door;
   friend class Door;
+  // What the handshakes of one host on one listener are counted in.
+  struct HostSeries {
+    std::shared_ptr<const obs::HostMetrics> metrics;
+  };
 
   void on_accept(Door& door, net::TcpSocket socket, const net::Endpoint& peer, const net::Endpoint& local);
   void on_accept_error(Door& door, const base::Error& error);
@@ -126,11 +133,13 @@ class Worker final : private Opening::Owner,
   void on_handshake_over(tls::ServerStream& stream) override;
   void begin_handshake(Door& door, net::TcpSocket socket, const net::Endpoint& peer,
                        const net::Endpoint& local, net::AddressTable::Seat seat, std::span<const char> early);
-  Door* end_handshake(tls::ServerStream& stream);
+  Door* end_handshake(tls::ServerStream& stream, std::uint64_t& tls_id);
   void count_handshake(Door& door, const tls::Handshake& facts);
-  void log_failure(const Door& door, tls::ServerStream& stream, const tls::HandshakeFailure& failure);
-  [[nodiscard]] std::shared_ptr<const obs::HostMetrics> host_metrics(const std::string& listener,
-                                                                     std::string_view host);
+  void log_handshake(const Door& door, const session::ConnectionInfo& info, const tls::Handshake& facts);
+  void log_failure(const Door& door, tls::ServerStream& stream, std::uint64_t tls_id,
+                   const tls::HandshakeFailure& failure);
+  [[nodiscard]] const HostSeries& series_of(Door& door, const tls::HostEntry* host);
+  [[nodiscard]] const HostSeries& series_named(const Door& door, std::string_view host);
 
   // session::ClientSession::Owner
   void on_session_closed(session::ClientSession& session, session::ClosedBy by) override;
@@ -156,9 +165,12 @@ class Worker final : private Opening::Owner,
   struct Handshaking {
     std::uint32_t door;
     net::AddressTable::Seat seat;
+    std::uint64_t tls_id;
   };
   std::unordered_map<const tls::ServerStream*, Handshaking> handshaking_;
-  std::unordered_map<std::string, std::shared_ptr<const obs::HostMetrics>> host_metrics_;
+  std::unordered_map<std::string, HostSeries> host_series_;  // by listener and host, of this snapshot
+  TlsIds tls_ids_;
+  HandshakeSamples samples_;
   std::vector<obs::RateLimit> failure_limits_;  // by handshake reason
   obs::RateLimit accept_errors_{5, base::Seconds(1)};
   obs::RateLimit refused_addresses_{5, base::Seconds(1)};

@@ -1,6 +1,7 @@
 // The worker's TLS handshakes: begun, counted, explained.
 #include <optional>
 
+#include "sallyport/base/hex.hpp"
 #include "sallyport/proxy/reply_table.hpp"
 #include "sallyport/tls/explain.hpp"
 
@@ -91,16 +92,17 @@ void Worker::begin_handshake(Door& door, net::TcpSocket socket, const net::Endpo
   tls::HandshakeHandler& handler = *this;
   auto stream = std::make_unique<tls::ServerStream>(loop_, std::move(socket), peer, local, options, handler);
   handshakes_.push_back(stream.get());
-  handshaking_.emplace(stream.get(), Handshaking{door.id, std::move(place)});
+  handshaking_.emplace(stream.get(), Handshaking{door.id, std::move(place), tls_ids_.next()});
   stream.release()->begin(early);
 }
 
 // The end of what begin_handshake() began. The door, if it is still known.
-Worker::Door* Worker::end_handshake(tls::ServerStream& stream) {
+Worker::Door* Worker::end_handshake(tls::ServerStream& stream, std::uint64_t& tls_id) {
   shared_.budgets.handshakes.give_back();
   const auto at = handshaking_.find(&stream);
   if (at == handshaking_.end()) return nullptr;
   at->second.seat.end_handshake();
+  tls_id = at->second.tls_id;
   Door* door = door_of(at->second.door);
   if (door != nullptr) door->metrics->handshake_ended(shard_);
   return door;
@@ -112,7 +114,8 @@ std::shared_ptr<const tls::ContextStore> Worker::context_store() {
 
 void Worker::on_handshake(tls::ServerStream& stream, const tls::Handshake& facts) {
   static_cast<base::ListHook<tls::HandshakeTag>&>(stream).unlink();
-  Door* door = end_handshake(stream);
+  session::ConnectionInfo info;
+  Door* door = end_handshake(stream, info.tls_id);
   net::AddressTable::Seat place;
   if (const auto at = handshaking_.find(&stream); at != handshaking_.end()) {
     place = std::move(at->second.seat);
@@ -121,7 +124,6 @@ void Worker::on_handshake(tls::ServerStream& stream, const tls::Handshake& facts
   std::unique_ptr<net::ByteStream> connection(&stream);
   if (door == nullptr) return;
   count_handshake(*door, facts);
-  session::ConnectionInfo info;
   info.peer = stream.peer();
   info.local = stream.local();
   info.tls = true;
@@ -132,15 +134,15 @@ void Worker::on_handshake(tls::ServerStream& stream, const tls::Handshake& facts
   info.cipher = facts.cipher;
   info.resumed = facts.resumed;
   info.seat = std::move(place);
+  log_handshake(*door, info, facts);
   const bool h2 = facts.protocol == tls::Protocol::h2;
   admit(*door, std::move(connection), std::move(info), h2 ? http::Version::http2 : http::Version::http11);
 }
 
 void Worker::count_handshake(Door& door, const tls::Handshake& facts) {
-  const std::size_t hosts = snapshot_->tls->hosts().size();
-  const auto host = host_metrics(door.name, obs::host_label(facts.host->name, hosts));
-  host->handshake(shard_, version_of(facts.version), alpn_of(facts.protocol), facts.resumed);
-  if (const auto result = result_of(facts.client_cert)) host->client_cert(shard_, *result);
+  const obs::HostMetrics& host = *series_of(door, facts.host).metrics;
+  host.handshake(shard_, version_of(facts.version), alpn_of(facts.protocol), facts.resumed);
+  if (const auto result = result_of(facts.client_cert)) host.client_cert(shard_, *result);
   const obs::ListenerMetrics& listener = *door.metrics;
   listener.handshake_duration(shard_, facts.resumed, facts.duration);
   listener.handshake_cpu(shard_, facts.busy);
@@ -152,20 +154,19 @@ void Worker::count_handshake(Door& door, const tls::Handshake& facts) {
 }
 
 void Worker::on_handshake_failed(tls::ServerStream& stream, const tls::HandshakeFailure& failure) {
-  Door* door = end_handshake(stream);
+  std::uint64_t tls_id = 0;
+  Door* door = end_handshake(stream, tls_id);
   if (door == nullptr) return;
-  const std::size_t hosts = snapshot_->tls == nullptr ? 0 : snapshot_->tls->hosts().size();
-  const std::string_view label =
-      failure.host == nullptr ? obs::kUnmatched : obs::host_label(failure.host->name, hosts);
-  const auto host = host_metrics(door->name, label);
-  host->handshake_failed(shard_, static_cast<std::size_t>(failure.verdict.stage),
-                         static_cast<std::size_t>(failure.verdict.reason));
-  if (const auto result = result_of(failure.verdict.reason)) host->client_cert(shard_, *result);
+  const obs::HostMetrics& host = *series_of(*door, failure.host).metrics;
+  host.handshake_failed(shard_, static_cast<std::size_t>(failure.verdict.stage),
+                        static_cast<std::size_t>(failure.verdict.reason));
+  if (const auto result = result_of(failure.verdict.reason)) host.client_cert(shard_, *result);
   door->metrics->handshake_cpu(shard_, failure.busy);
-  log_failure(*door, stream, failure);
+  log_failure(*door, stream, tls_id, failure);
 }
 
-void Worker::log_failure(const Door& door, tls::ServerStream& stream, const tls::HandshakeFailure& failure) {
+void Worker::log_failure(const Door& door, tls::ServerStream& stream, std::uint64_t tls_id,
+                         const tls::HandshakeFailure& failure) {
   // A probe that connects and says nothing is nobody's trouble.
   const bool probe = failure.verdict.reason == tls::HandshakeReason::peer_closed_idle;
   const obs::Level level = probe ? obs::Level::debug : obs::Level::warn;
@@ -177,11 +178,13 @@ void Worker::log_failure(const Door& door, tls::ServerStream& stream, const tls:
   };
   const tls::Explanation told = tls::explain(failure);
   const bool met = failure.host != nullptr;
+  const auto id = base::hex16(tls_id);
   shared_.log.event(
       level, "handshake_failed",
       {{"reason", tls::to_string(failure.verdict.reason)},
        {"stage", tls::to_string(failure.verdict.stage)},
        {"hint", told.hint},
+       {"tls_id", std::string_view(id.data(), id.size())},
        {"client", stream.peer().to_string()},
        {"listener", door.name},
        {"sni", failure.sni},
@@ -222,15 +225,29 @@ void Worker::on_handshake_over(tls::ServerStream& stream) {
   check_drained();
 }
 
-// One look-up a handshake; the set of hosts changes with reloads only.
-std::shared_ptr<const obs::HostMetrics> Worker::host_metrics(const std::string& listener,
-                                                             std::string_view host) {
-  std::string key = listener;
+// `host`: nullptr if none was found. It may be of a store of before, if a reload overtook the
+// handshake; then its name is looked up, otherwise its place is enough.
+const Worker::HostSeries& Worker::series_of(Door& door, const tls::HostEntry* host) {
+  if (host == nullptr) return series_named(door, obs::kUnmatched);
+  static const std::vector<tls::HostEntry> kNone;
+  const std::vector<tls::HostEntry>& hosts = snapshot_->tls == nullptr ? kNone : snapshot_->tls->hosts();
+  const std::string_view label = obs::host_label(host->name, hosts.size());
+  if (host->index >= hosts.size() || &hosts[host->index] != host) return series_named(door, label);
+  // All hosts share one series where they are too many for labels.
+  const bool shared = hosts.size() > obs::kHostLabelLimit;
+  if (door.hosts.empty()) door.hosts.resize(shared ? 1 : hosts.size());
+  const HostSeries*& series = door.hosts[shared ? 0 : host->index];
+  if (series == nullptr) series = &series_named(door, label);
+  return *series;
+}
+
+const Worker::HostSeries& Worker::series_named(const Door& door, std::string_view host) {
+  std::string key = door.name;
   key += '\n';
   key += host;
-  auto& metrics = host_metrics_[key];
-  if (metrics == nullptr) metrics = shared_.metrics.host(listener, host);
-  return metrics;
+  HostSeries& series = host_series_[key];
+  if (series.metrics == nullptr) series.metrics = shared_.metrics.host(door.name, host);
+  return series;
 }
 
 }  // namespace sallyport::runtime

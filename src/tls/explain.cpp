@@ -110,12 +110,16 @@ Values host_schemes(const HostEntry& host, const ClientHello& hello) {
   return list;
 }
 
-Offer alpn_offer(const ClientHello& hello, const Policy* policy) {
-  Offer made;
+std::string protocols(const ClientHello& hello) {
   WordList theirs;
   std::size_t at = 0;
   for (auto name = hello.alpn.next(at); !name.empty(); name = hello.alpn.next(at)) theirs.add(cut(name, 32));
-  made.offered = theirs.str();
+  return theirs.str();
+}
+
+Offer alpn_offer(const ClientHello& hello, const Policy* policy) {
+  Offer made;
+  made.offered = protocols(hello);
   if (policy == nullptr) return made;
   WordList ours;
   WordList shared;
@@ -129,6 +133,10 @@ Offer alpn_offer(const ClientHello& hello, const Policy* policy) {
 }
 
 }  // namespace
+
+std::string offered_protocols(const ClientHello& hello) {
+  return hello.has_alpn ? protocols(hello) : std::string();
+}
 
 Explanation explain(const HandshakeFailure& failure) {
   Explanation made;

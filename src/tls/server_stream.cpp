@@ -219,9 +219,10 @@ void ServerStream::succeed() {
   facts.hello = &hello;
   facts.version = negotiated_version(ssl);
   facts.cipher = negotiated_cipher(ssl);
-  facts.group = negotiated_group(ssl);
   facts.protocol = negotiated_protocol(ssl);
   facts.resumed = SSL_session_reused(ssl) == 1;
+  // Under TLS 1.2 OpenSSL goes on to name the group of the session's first handshake.
+  if (!facts.resumed || facts.version == Version::tls13) facts.group = negotiated_group(ssl);
   facts.hello_retried = engine_->hello_retried();
   facts.hello_segmented = hello.segmented;
   facts.duration = now - opening->born;

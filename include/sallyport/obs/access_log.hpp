@@ -31,7 +31,7 @@ struct AccessRecord {
 
   base::WallTime time{};            // when the request's first byte came
   std::uint64_t connection_id = 0;  // unique in the process
-  std::string_view tls_id;          // joins with the handshake's event
+  std::string_view tls_id;          // of the connection; handshake_done and handshake_failed have it too
   std::string_view client;          // the address we believe, without port
   std::string_view peer;            // the socket's peer, if it is another (a proxy, Cloudflare)
   std::string_view listener;

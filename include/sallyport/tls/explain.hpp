@@ -41,6 +41,9 @@ struct Explanation {
 };
 [[nodiscard]] Explanation explain(const HandshakeFailure& failure);
 
+// Of a hello's ALPN, as in `offered` above; empty if it had none.
+[[nodiscard]] std::string offered_protocols(const ClientHello& hello);
+
 // The hint alone, from sets already made.
 [[nodiscard]] std::string hint_of(const HandshakeFailure& failure, const Explanation& sets);
 

@@ -85,7 +85,7 @@ AccessRecord full() {
 
 TEST_CASE("a full record is one line of JSON with every field") {
   CHECK(line_of(full()) ==
-        R"({"time":"2023-11-14T22:13:21.234567Z","connection":77,"tls":"t1","client":"203.0.113.9",)"
+        R"({"time":"2023-11-14T22:13:21.234567Z","connection":77,"tls_id":"t1","client":"203.0.113.9",)"
         R"("peer":"198.51.100.1","listener":"https","host":"*.example.com","route":"web","method":"GET",)"
         R"("authority":"www.example.com","target":"/a?b=c","proto":"HTTP/2.0","status":502,"bytes_in":1,)"
         R"("bytes_out":18446744073709551615,"duration_s":0.012345,"first_byte_s":2.000000,"upstream":"api",)"

@@ -1,0 +1,56 @@
+// A handshake that was done, in one line of the event log.
+#include "sallyport/base/hex.hpp"
+#include "sallyport/tls/explain.hpp"
+#include "sallyport/tls/fingerprint.hpp"
+
+#include "door.hpp"
+#include "worker.hpp"
+
+namespace sallyport::runtime {
+
+namespace {
+
+double milliseconds(base::Duration d) {
+  return std::chrono::duration<double, std::milli>(d).count();
+}
+
+}  // namespace
+
+// The names are those of handshake_failed and of the access log, so that lines can be joined and compared.
+void Worker::log_handshake(const Door& door, const session::ConnectionInfo& info,
+                           const tls::Handshake& facts) {
+  const obs::RateLimit::Verdict sample = samples_.next(loop_.now());
+  if (!sample.pass || !shared_.log.enabled(obs::Level::info)) return;
+  const auto id = base::hex16(info.tls_id);
+  const tls::Certificate* const shown = facts.certificate;
+  const auto of_shown = [shown](const std::string& (tls::Certificate::*fact)() const noexcept) {
+    return shown == nullptr ? std::string_view{} : std::string_view((shown->*fact)());
+  };
+  const bool spoken = facts.protocol != tls::Protocol::none;
+  shared_.log.event(obs::Level::info, "handshake_done",
+                    {{"tls_id", std::string_view(id.data(), id.size())},
+                     {"client", info.peer.to_string()},
+                     {"listener", door.name},
+                     {"sni", facts.sni},
+                     {"host", facts.host->name},
+                     {"policy", facts.host->context->policy().name},
+                     {"version", tls::to_string(facts.version)},
+                     {"cipher", facts.cipher},
+                     {"group", facts.group},
+                     {"sigalg", facts.sigalg},
+                     {"alpn_offered", tls::offered_protocols(*facts.hello)},
+                     {"alpn", spoken ? tls::to_string(facts.protocol) : std::string_view{}},
+                     {"resumed", facts.resumed},
+                     {"hello_retry", facts.hello_retried},
+                     {"certificate_sha256", of_shown(&tls::Certificate::fingerprint_hex)},
+                     {"certificate", of_shown(&tls::Certificate::label)},
+                     {"client_certificate", tls::to_string(facts.client_cert)},
+                     {"client_subject", facts.client_subject},
+                     {"ja3", tls::ja3(*facts.hello)},
+                     {"ja4", tls::ja4(*facts.hello)},
+                     {"duration_ms", milliseconds(facts.duration)},
+                     {"cpu_ms", milliseconds(facts.busy)},
+                     {"held_back", sample.held_back}});
+}
+
+}  // namespace sallyport::runtime
