@@ -6,6 +6,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "sallyport/net/block_list.hpp"
+
 namespace sallyport::runtime {
 
 using config::Origin;
@@ -27,6 +29,10 @@ struct Builder::Work {
   net::CidrSet blocks(const std::vector<std::string>& texts, const Origin& origin) {
     std::vector<net::Cidr> blocks;
     for (const std::string& text : texts) {
+      if (text == config::kCloudflare) {
+        blocks.insert(blocks.end(), net::cloudflare_blocks().begin(), net::cloudflare_blocks().end());
+        continue;
+      }
       const auto block = net::Cidr::parse(text);
       if (block.has_error()) {
         error(origin, block.error());
