@@ -17,7 +17,9 @@ void Forwarded::on_request(const Context& context, http::RequestHead& head) cons
   char port[8];
   const auto port_end = std::to_chars(port, port + sizeof port, context.local_port).ptr;
   fields.add(FieldId::x_forwarded_for, context.client_text);
-  fields.add(FieldId::x_forwarded_proto, context.tls ? "https" : "http");
+  // What the visitor of a CDN used is what an application means by it.
+  const std::string_view scheme = context.tls ? "https" : "http";
+  fields.add(FieldId::x_forwarded_proto, context.visitor_scheme.empty() ? scheme : context.visitor_scheme);
   fields.add(FieldId::x_forwarded_host, head.authority());
   fields.add(FieldId::x_forwarded_port, std::string_view(port, port_end));
   fields.add(FieldId::x_request_id, context.request_id);
@@ -27,6 +29,7 @@ void Forwarded::on_request(const Context& context, http::RequestHead& head) cons
   if (head.version == http::Version::http10) hop = "1.0 sallyport";
   // A list may stand in several fields (RFC 9110 §5.3): ours goes behind, theirs stay as they are.
   fields.add(FieldId::via, hop);
+  if (!context.cdn_id.empty()) fields.add(FieldId::cdn_loop, context.cdn_id);
 }
 
 }  // namespace sallyport::filter

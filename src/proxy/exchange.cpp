@@ -118,6 +118,10 @@ bool Exchange::decide() {
     reply({421, Reason::misdirected});
     return false;
   }
+  if (listener_ != Snapshot::kNoListener && !know_client()) {
+    reply({508, Reason::loop});
+    return false;
+  }
   if (!clean_path()) {
     reply({400, Reason::bad_path});
     return false;
@@ -240,17 +244,19 @@ bool Exchange::admit(const RouteEntry& entry) {
 
 filter::Context Exchange::filter_context() const noexcept {
   const session::ConnectionInfo& info = session_.info();
-  return {info.peer,
-          info.peer_text,
+  return {told_ ? told_->endpoint : info.peer,
+          client_text(),
           info.local.port,
           info.tls,
           std::string_view(request_id_, sizeof request_id_),
-          proxy_.loop_.now()};
+          proxy_.loop_.now(),
+          visitor_scheme_,
+          is_trusted(peer_kind()) ? std::string_view(snapshot_->model.cdn_loop.id) : std::string_view{}};
 }
 
 std::size_t Exchange::body_limit() const noexcept {
   if (route_->request_body) return *route_->request_body;
-  return snapshot_->listeners[listener_].config->limits.request_body;
+  return snapshot_->listeners[listener_].terms(peer_kind()).request_body;
 }
 
 void Exchange::ask() {

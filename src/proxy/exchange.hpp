@@ -13,6 +13,7 @@
 #include "sallyport/http/stream.hpp"
 #include "sallyport/net/signal.hpp"
 #include "sallyport/proxy/body_pipe.hpp"
+#include "sallyport/proxy/cf_risk.hpp"
 #include "sallyport/proxy/proxy.hpp"
 #include "sallyport/proxy/reply_table.hpp"
 #include "sallyport/upstream/lease.hpp"
@@ -70,6 +71,11 @@ class Exchange final : public net::Reapable, public base::ListHook<ExchangeTag> 
   [[nodiscard]] bool misdirected();
   [[nodiscard]] bool clean_path();
   [[nodiscard]] bool clean_fields();
+  // exchange_client.cpp
+  [[nodiscard]] bool know_client();
+  void believe();
+  void disbelieve();
+  [[nodiscard]] CfRisk cf_risk() const noexcept;
   void ask();
   void send_request();
   [[nodiscard]] bool try_again();
@@ -83,6 +89,7 @@ class Exchange final : public net::Reapable, public base::ListHook<ExchangeTag> 
   // Replies of our own.
   void reply(const Answer& answer);
   void reply(std::uint16_t status, Reason reason, std::string_view body, const config::HeaderList* headers);
+  void add_proxy_status();
   void redirect(const config::Redirect& redirect);
   void redirect_to_https(const config::Listener& listener);
   void redirect_to(std::uint16_t status, std::string_view location);
@@ -116,6 +123,19 @@ class Exchange final : public net::Reapable, public base::ListHook<ExchangeTag> 
   [[nodiscard]] bool answered() const noexcept { return response_arrived_ || error_ || client_ == nullptr; }
   [[nodiscard]] base::Milliseconds idle_timeout() const noexcept;
   [[nodiscard]] const RouteEntry& route() const noexcept { return *route_; }
+  [[nodiscard]] obs::PeerKind peer_kind() const noexcept {
+    return static_cast<obs::PeerKind>(session_.info().peer_kind);
+  }
+  // As we believe it to be.
+  [[nodiscard]] std::string_view client_text() const noexcept {
+    return told_ ? std::string_view(told_->text) : session_.info().peer_text;
+  }
+
+  // The client, as a trusted peer told it.
+  struct ToldClient {
+    net::Endpoint endpoint;  // with the peer's port
+    std::string text;        // the address
+  };
 
   Proxy& proxy_;
   session::ClientSession& session_;
@@ -136,6 +156,8 @@ class Exchange final : public net::Reapable, public base::ListHook<ExchangeTag> 
   base::Error error_;  // what ended the present try, and at last the exchange
   base::ErrorCode retried_for_ = base::ErrorCode::none;  // what ended the try before
   std::string websocket_key_;
+  std::optional<ToldClient> told_;
+  std::string_view visitor_scheme_;  // likewise; static text
   char request_id_[32];
 
   base::Instant begun_;

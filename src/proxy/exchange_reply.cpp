@@ -51,6 +51,12 @@ void Exchange::reply(const Answer& answer) {
   body += "\nrequest ";
   body.append(request_id_, sizeof request_id_);
   body += '\n';
+  // What both sides' support will ask for.
+  if (const auto ray = head_.fields.find(http::FieldId::cf_ray)) {
+    body += "cf-ray ";
+    body += *ray;
+    body += '\n';
+  }
   reply(answer.status, answer.reason, body, nullptr);
 }
 
@@ -71,6 +77,7 @@ void Exchange::reply(std::uint16_t status, Reason reason, std::string_view body,
     response_.fields.add(http::FieldId::retry_after, std::to_string(error_.cause));
   }
   if (status == 503) response_.fields.add(http::FieldId::retry_after, "1");
+  add_proxy_status();
   if (headers != nullptr) {
     for (const auto& [name, value] : *headers) response_.fields.set(name, value);
   }
@@ -88,6 +95,16 @@ void Exchange::reply(std::uint16_t status, Reason reason, std::string_view body,
     down_.connect(client_);
     down_.on_data(std::span<const char>(body.data(), body.size()), true);
   }
+}
+
+// RFC 9209: why the answer is ours and not the upstream's, for whoever stands before us.
+void Exchange::add_proxy_status() {
+  const std::string_view error = error_ ? proxy_status_of(error_) : std::string_view{};
+  if (error.empty()) return;
+  std::string& text = proxy_.scratch_;
+  text.assign("sallyport; error=").append(error).append("; details=\"");
+  text.append(to_string(reason_)).append(": ").append(base::to_string(error_.code)).append("\"");
+  response_.fields.add("proxy-status", text);
 }
 
 void Exchange::redirect_to(std::uint16_t status, std::string_view location) {
@@ -168,7 +185,8 @@ void Exchange::record() {
   r.connection_id = info.id;
   const std::array<char, 16> tls_id = base::hex16(info.tls_id);
   if (info.tls) r.tls_id = {tls_id.data(), tls_id.size()};
-  r.client = info.peer_text;
+  r.client = client_text();
+  if (told_) r.peer = info.peer_text;
   r.listener = info.listener_name;
   r.host = route().host;
   r.route = route().name;
@@ -198,6 +216,13 @@ void Exchange::record() {
   r.request_id = std::string_view(request_id_, sizeof request_id_);
   const auto field = [this](http::FieldId id) { return head_.fields.find(id).value_or(std::string_view{}); };
   r.cf_ray = field(http::FieldId::cf_ray);
+  r.country = field(http::FieldId::cf_ipcountry);
+  r.visitor_scheme = visitor_scheme_;
+  if (const CfRisk risk = cf_risk(); risk != CfRisk::none) {
+    const auto index = static_cast<std::size_t>(risk);
+    proxy_.metrics_.cf_risk(proxy_.shard_, index);
+    r.cf_risk = cf_risk_words()[index].first;
+  }
   r.user_agent = field(http::FieldId::user_agent);
   r.referer = field(http::FieldId::referer);
   r.sni = info.sni;

@@ -48,6 +48,7 @@ Proxy::~Proxy() {
 
 void Proxy::use(SnapshotPtr snapshot) {
   snapshot_ = SnapshotRef(std::move(snapshot));
+  address_sets_ = snapshot_->address_sets;
 }
 
 Exchange& Proxy::begin(session::ClientSession& session, http::Stream& stream) {

@@ -18,6 +18,7 @@ constexpr std::array<std::string_view, kReasons> kWords = {"none",
                                                            "method_not_allowed",
                                                            "websocket_not_allowed",
                                                            "rate_limited",
+                                                           "loop",
                                                            "redirect",
                                                            "reply",
                                                            "upstream_connect",
@@ -132,6 +133,55 @@ Answer answer_for(const base::Error& error) noexcept {
   return gateway_answer(error);
 }
 
+std::string_view proxy_status_of(const base::Error& error) noexcept {
+  using base::ErrorCode;
+  if (error.fault == base::Fault::client) return {};
+  switch (error.code) {
+    case ErrorCode::connect_refused:
+    case ErrorCode::connect_failed:
+      return "connection_refused";
+    case ErrorCode::connect_timeout:
+      return "connection_timeout";
+    case ErrorCode::connect_unreachable:
+      return "destination_ip_unroutable";
+    case ErrorCode::name_unresolved:
+      return "dns_error";
+    case ErrorCode::no_endpoint:
+      return "destination_unavailable";
+    case ErrorCode::pool_exhausted:
+      return "connection_limit_reached";
+    case ErrorCode::tls_untrusted:
+      return "tls_certificate_error";
+    case ErrorCode::tls_failed:
+    case ErrorCode::tls_closed:
+    case ErrorCode::tls_reset:
+      return "tls_protocol_error";
+    case ErrorCode::tls_timeout:
+      return "connection_timeout";
+    case ErrorCode::closed:
+    case ErrorCode::reset:
+    case ErrorCode::stream_reset:
+    case ErrorCode::stream_refused:
+      return "connection_terminated";
+    case ErrorCode::malformed:
+    case ErrorCode::unsupported:
+    case ErrorCode::interim_flood:
+      return "http_protocol_error";
+    case ErrorCode::head_too_large:
+      return "http_response_header_section_size";
+    case ErrorCode::head_timeout:
+    case ErrorCode::idle_timeout:
+    case ErrorCode::body_timeout:
+    case ErrorCode::total_timeout:
+      return "http_response_timeout";
+    case ErrorCode::overloaded:
+    case ErrorCode::draining:
+      return "proxy_internal_response";
+    default:
+      return "proxy_internal_error";
+  }
+}
+
 std::string_view status_text(std::uint16_t status) noexcept {
   switch (status) {
     case 200:
@@ -184,6 +234,8 @@ std::string_view status_text(std::uint16_t status) noexcept {
       return "Service Unavailable";
     case 504:
       return "Gateway Timeout";
+    case 508:
+      return "Loop Detected";
     default:
       return "";
   }

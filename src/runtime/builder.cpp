@@ -6,8 +6,6 @@
 #include <stdexcept>
 #include <utility>
 
-#include "sallyport/net/block_list.hpp"
-
 namespace sallyport::runtime {
 
 using config::Origin;
@@ -29,10 +27,6 @@ struct Builder::Work {
   net::CidrSet blocks(const std::vector<std::string>& texts, const Origin& origin) {
     std::vector<net::Cidr> blocks;
     for (const std::string& text : texts) {
-      if (text == config::kCloudflare) {
-        blocks.insert(blocks.end(), net::cloudflare_blocks().begin(), net::cloudflare_blocks().end());
-        continue;
-      }
       const auto block = net::Cidr::parse(text);
       if (block.has_error()) {
         error(origin, block.error());
@@ -41,6 +35,22 @@ struct Builder::Work {
       }
     }
     return net::CidrSet(blocks);
+  }
+  // Blocks, and names of address sets.
+  proxy::PeerList peers(const std::vector<std::string>& texts, const Origin& origin) {
+    proxy::PeerList list;
+    std::vector<std::string> written;
+    for (const std::string& text : texts) {
+      const auto& sets = model().address_sets;
+      const auto set = std::find_if(sets.begin(), sets.end(), [&](const auto& s) { return s.name == text; });
+      if (set == sets.end()) {
+        written.push_back(text);
+      } else {
+        list.sets.push_back(static_cast<std::uint32_t>(set - sets.begin()));
+      }
+    }
+    list.blocks = blocks(written, origin);
+    return list;
   }
   // `locate` turns a note's `where` into the place in the file.
   template <class Locate>
@@ -152,8 +162,8 @@ http2::Budgets flood_budgets(const config::H2Limits& from) {
   return to;
 }
 
-session::ClientLimits client_limits(const config::Listener& listener) {
-  const config::ClientLimits& from = listener.limits;
+session::ClientLimits client_limits(const config::ClientLimits& from,
+                                    const config::ClientTimeouts& timeouts) {
   session::ClientLimits to;
   to.head_bytes = from.header_bytes;
   to.field_bytes = from.header_field_bytes;
@@ -166,10 +176,10 @@ session::ClientLimits client_limits(const config::Listener& listener) {
   to.budgets = flood_budgets(from.h2);
   to.requests = from.requests_per_connection;
   to.max_age = from.connection_age;
-  to.request_head = listener.timeouts.request_head;
-  to.request_body = listener.timeouts.request_body;
-  to.write_stall = listener.timeouts.send;
-  to.idle = listener.timeouts.idle;
+  to.request_head = timeouts.request_head;
+  to.request_body = timeouts.request_body;
+  to.write_stall = timeouts.send;
+  to.idle = timeouts.idle;
   to.body_rate = static_cast<std::uint32_t>(from.min_rate.request_body);
   to.write_rate = static_cast<std::uint32_t>(from.min_rate.response);
   return to;
@@ -178,6 +188,11 @@ session::ClientLimits client_limits(const config::Listener& listener) {
 net::AddressLimits address_limits(const config::ClientLimits& from) {
   return {from.connections_per_address, from.handshakes_per_address, from.abuse.offences, from.abuse.window,
           from.abuse.refused};
+}
+
+proxy::ListenerEntry::Terms terms_of(const config::ClientLimits& limits,
+                                     const config::ClientTimeouts& timeouts) {
+  return {client_limits(limits, timeouts), address_limits(limits), timeouts.handshake, limits.request_body};
 }
 
 http::PathRules path_rules(const config::Paths& from) {
@@ -232,6 +247,7 @@ Built Builder::build(config::Model model, base::WallTime now) {
   snapshot->model = std::move(model);
   snapshot->generation = generation_ + 1;
   Work work{*snapshot, built.problems, now, {}};
+  load_address_sets(work);
   load_trust(work);
   load_certificates(work);
   if (!work.failed) {
@@ -246,9 +262,18 @@ Built Builder::build(config::Model model, base::WallTime now) {
   if (!work.failed) build_listeners(work);
   if (!work.failed) {
     ++generation_;
+    address_sets_.commit();
     built.snapshot = snapshot;
   }
   return built;
+}
+
+void Builder::load_address_sets(Work& work) {
+  const auto& sets = work.model().address_sets;
+  work.snapshot.address_sets = address_sets_.load(sets, work.now, work.problems);
+  const auto cloudflare =
+      std::find_if(sets.begin(), sets.end(), [](const auto& set) { return set.name == config::kCloudflare; });
+  work.snapshot.cloudflare = static_cast<std::uint32_t>(cloudflare - sets.begin());
 }
 
 // Before any certificate: what it is completed from and judged by.
@@ -406,12 +431,14 @@ filter::Chain Builder::chain_of(Work& work, const config::Route& route, const co
 void Builder::build_listeners(Work& work) {
   proxy::Snapshot& snapshot = work.snapshot;
   snapshot.edited_fields = edited_fields(snapshot.model);
-  snapshot.exempt_addresses = work.blocks(snapshot.model.process_limits.exempt_addresses, {});
+  snapshot.exempt_addresses = work.peers(snapshot.model.process_limits.exempt_addresses, {});
   for (const config::Listener& from : snapshot.model.listeners) {
     proxy::ListenerEntry entry;
     entry.config = &from;
-    entry.limits = client_limits(from);
-    entry.address_limits = address_limits(from.limits);
+    entry.direct = terms_of(from.limits, from.timeouts);
+    entry.trusted = terms_of(from.trusted.limits, from.trusted.timeouts);
+    entry.allow = work.peers(from.allow, from.origin);
+    entry.trust = work.peers(from.trust, from.origin);
     entry.paths = path_rules(from.paths);
     entry.metrics = metrics_.listener(from.name);
     if (from.proxy_protocol) {

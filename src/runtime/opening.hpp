@@ -14,6 +14,7 @@
 #include "sallyport/net/proxy_protocol.hpp"
 #include "sallyport/net/socket_io.hpp"
 #include "sallyport/net/timer_wheel.hpp"
+#include "sallyport/obs/metrics.hpp"
 
 namespace sallyport::runtime {
 
@@ -46,6 +47,10 @@ class Opening final : public net::Reapable,
   void begin(base::Milliseconds deadline);
 
   [[nodiscard]] std::uint32_t door() const noexcept { return door_; }
+  // Of the connection's peer, unless a PROXY header tells of another.
+  void kind(obs::PeerKind kind) noexcept { kind_ = kind; }
+  [[nodiscard]] obs::PeerKind kind() const noexcept { return kind_; }
+  [[nodiscard]] bool wants_proxy_header() const noexcept { return wanted_.proxy_header; }
   [[nodiscard]] const net::Endpoint& peer() const noexcept { return peer_; }    // as the header says
   [[nodiscard]] const net::Endpoint& local() const noexcept { return local_; }  // likewise
   [[nodiscard]] bool proxied() const noexcept { return proxied_; }              // a header said so
@@ -74,6 +79,7 @@ class Opening final : public net::Reapable,
   std::string seen_;  // behind the header, at most one read
   std::uint32_t door_;
   Wanted wanted_;
+  obs::PeerKind kind_ = obs::PeerKind::other;
   bool proxied_ = false;
   bool http2_ = false;
   bool over_ = false;

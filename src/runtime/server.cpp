@@ -7,6 +7,7 @@
 
 #include "sallyport/http2/budgets.hpp"
 #include "sallyport/http2/version.hpp"
+#include "sallyport/proxy/cf_risk.hpp"
 #include "sallyport/proxy/reply_table.hpp"
 #include "sallyport/tls/verdict.hpp"
 #include "sallyport/tls/version.hpp"
@@ -36,6 +37,7 @@ obs::Vocabulary vocabulary() {
   v.methods = kMethodWords;
   v.reply_reasons = proxy::reason_words();
   v.floods = kFloodWords;
+  v.cf_risks = proxy::cf_risk_words();
   return v;
 }
 
@@ -147,6 +149,12 @@ Server::State::State(config::Model model, ServerOptions options)
       watchdog_(io_),
       drain_deadline_(io_),
       memory_(io_, [this](base::Pressure level, std::uint64_t resident) { on_pressure(level, resident); }),
+      address_refresh_(
+          io_,
+          [this](const proxy::AddressSets& sets, const std::string& name) { adopt_addresses(sets, name); },
+          [this](const config::Problem& problem) {
+            log_.warn("address_set", {{"problem", config::to_string(problem)}});
+          }),
       lookup_(io_) {}
 
 Server::State::~State() {
@@ -257,6 +265,8 @@ void Server::State::adopt(const proxy::SnapshotPtr& snapshot, Binding binding) {
   }
   resolver_->watch(snapshot->clusters, base::Clock::now());
   builder_.publish_certificates(*snapshot);
+  for (const config::AddressSet& set : model.address_sets) publish_address_set(set.name);
+  address_refresh_.watch(snapshot, builder_.address_sets());
   metrics_.generation(snapshot->generation);
   const std::lock_guard lock(status_mutex_);
   status_.generation = snapshot->generation;
@@ -266,6 +276,17 @@ void Server::State::adopt(const proxy::SnapshotPtr& snapshot, Binding binding) {
     const bool https = model.listeners[i].protocol == config::ListenerProtocol::https;
     status_.listeners.push_back({model.listeners[i].name, https, at.to_string(), at.port});
   }
+}
+
+// Files of address sets have changed between reloads.
+void Server::State::adopt_addresses(const proxy::AddressSets& sets, const std::string& name) {
+  for (const auto& worker : workers_) worker->post([sets](Worker& w) { w.use(sets); });
+  publish_address_set(name);
+}
+
+void Server::State::publish_address_set(const std::string& name) {
+  const AddressSetFiles::Facts facts = builder_.address_sets().facts(name);
+  metrics_.address_set(name, facts.blocks, facts.loaded);
 }
 
 void Server::State::apply_process_limits(const config::Model& model) {

@@ -18,6 +18,7 @@
 #include "sallyport/runtime/server.hpp"
 #include "sallyport/upstream/resolver.hpp"
 
+#include "address_refresh.hpp"
 #include "budgets.hpp"
 #include "memory_watch.hpp"
 #include "worker.hpp"
@@ -59,6 +60,8 @@ class Server::State {
   void stop_workers();
   void every_minute();
   void feed_watchdog();
+  void adopt_addresses(const proxy::AddressSets& sets, const std::string& name);
+  void publish_address_set(const std::string& name);
   void apply_process_limits(const config::Model& model);
   void on_pressure(base::Pressure level, std::uint64_t resident);
 
@@ -82,6 +85,7 @@ class Server::State {
   boost::asio::steady_timer watchdog_;
   boost::asio::steady_timer drain_deadline_;
   MemoryWatch memory_;
+  AddressRefresh address_refresh_;
   obs::RateLimit pressure_events_{10, base::Seconds(1)};
   upstream::SystemLookup lookup_;
   std::optional<upstream::Resolver> resolver_;

@@ -4,8 +4,6 @@
 #include <random>
 #include <utility>
 
-#include "sallyport/net/tcp_stream.hpp"
-
 #include "door.hpp"
 
 namespace sallyport::runtime {
@@ -99,143 +97,6 @@ void Worker::apply(const proxy::SnapshotPtr& snapshot, const std::vector<Listene
   }
 }
 
-// ---- arrivals ----
-
-void Worker::on_accept(Door& door, net::TcpSocket socket, const net::Endpoint& peer,
-                       const net::Endpoint& local) {
-  door.out_of_files = false;
-  const proxy::ListenerEntry& entry = snapshot_->listeners[door.snapshot_index(*snapshot_)];
-  Opening::Wanted wanted;
-  wanted.proxy_header = entry.takes_proxy_header && entry.proxy_senders.contains(peer.address);
-  wanted.protocol = entry.config->protocol == config::ListenerProtocol::http;
-  // A balancer's own address counts nothing; its client's does, once the header has told it.
-  net::AddressTable::Seat place;
-  if (!wanted.proxy_header && !seat(door, peer, place)) return;
-  if (!take_budgets(door)) return;
-  if (!wanted.proxy_header && !wanted.protocol) {
-    shared_.metrics.client_ip(shard_, obs::IpSource::peer, obs::IpVerdict::used);
-    enter(door, std::move(socket), peer, local, std::move(place), {}, false);
-    return;
-  }
-  Opening::Owner& owner = *this;
-  auto opening = std::make_unique<Opening>(loop_, std::move(socket), door.id, peer, local, std::move(place),
-                                           wanted, owner);
-  openings_.push_back(opening.get());
-  opening.release()->begin(entry.config->timeouts.request_head);
-}
-
-// False: rejected, and counted as that. leave() gives back what this takes.
-bool Worker::take_budgets(Door& door) {
-  const std::uint32_t most = snapshot_->model.process_limits.connections_per_worker;
-  Budget& all = shared_.budgets.connections;
-  bool taken = most == 0 || connections_ < most;
-  if (taken) taken = all.take();
-  if (taken && !door.budget->take()) {
-    all.give_back();
-    taken = false;
-  }
-  if (!taken) {
-    door.metrics->rejected(shard_, obs::RejectReason::limit);
-    return false;
-  }
-  ++connections_;
-  ++door.connections;
-  door.metrics->accepted(shard_, obs::PeerKind::other);
-  return true;
-}
-
-// Whether the client's address may have one more connection; if so, `place` is its seat.
-bool Worker::seat(Door& door, const net::Endpoint& client, net::AddressTable::Seat& place) {
-  using Verdict = net::AddressTable::Verdict;
-  if (snapshot_->exempt_addresses.contains(client.address)) return true;
-  const net::AddressLimits& limits = snapshot_->listeners[door.snapshot_index(*snapshot_)].address_limits;
-  const Verdict verdict = shared_.budgets.addresses.admit(client.address, limits, loop_.now(), place);
-  if (verdict == Verdict::welcome) return true;
-  const bool abuse = verdict == Verdict::refused;
-  door.metrics->rejected(shard_, abuse ? obs::RejectReason::abuse : obs::RejectReason::address_limit);
-  shared_.log.event(refused_addresses_, loop_.now(), obs::Level::warn, "address_refused",
-                    {{"listener", door.name},
-                     {"client", client.address.to_string()},
-                     {"why", abuse ? "limits.abuse" : "limits.connections_per_address"},
-                     {"hint", "if many clients share this address, name it in limits.exempt_addresses"}});
-  return false;
-}
-
-void Worker::on_accept_error(Door& door, const base::Error& error) {
-  if (error.code == base::ErrorCode::overloaded) {
-    if (!std::exchange(door.out_of_files, true)) door.metrics->accept_paused(shard_, obs::PauseReason::files);
-    shared_.log.event(
-        accept_errors_, loop_.now(), obs::Level::error, "accept_failed",
-        {{"listener", door.name},
-         {"error", std::generic_category().message(error.cause)},
-         {"hint", "raise the limit of open files (LimitNOFILE, ulimit -n); accepting rests meanwhile"}});
-  }
-}
-
-void Worker::on_opened(Opening& opening) {
-  opening.unlink();
-  loop_.reap(std::unique_ptr<net::Reapable>(&opening));
-  Door* door = door_of(opening.door());
-  if (door == nullptr) return;
-  const auto source = opening.proxied() ? obs::IpSource::proxy_proto : obs::IpSource::peer;
-  shared_.metrics.client_ip(shard_, source, obs::IpVerdict::used);
-  net::AddressTable::Seat place = opening.take_seat();
-  if (opening.proxied() && !seat(*door, opening.peer(), place)) {
-    leave(*door, obs::Proto::none, obs::ClosedBy::error);
-    check_drained();
-    return;
-  }
-  enter(*door, opening.release(), opening.peer(), opening.local(), std::move(place), opening.rest(),
-        opening.is_http2());
-}
-
-void Worker::on_opening_failed(Opening& opening, Opening::Failure why) {
-  opening.unlink();
-  if (Door* door = door_of(opening.door())) {
-    if (why == Opening::Failure::bad_header) {
-      door->metrics->rejected(shard_, obs::RejectReason::proxy_proto);
-      shared_.log.event(
-          accept_errors_, loop_.now(), obs::Level::warn, "proxy_protocol_rejected",
-          {{"listener", door->name}, {"peer", opening.peer().to_string()}, {"why", opening.why()}});
-    }
-    const bool silent = why == Opening::Failure::timeout;
-    leave(*door, obs::Proto::none, silent ? obs::ClosedBy::idle : obs::ClosedBy::peer);
-  }
-  loop_.reap(std::unique_ptr<net::Reapable>(&opening));
-  check_drained();
-}
-
-void Worker::enter(Door& door, net::TcpSocket socket, const net::Endpoint& peer, const net::Endpoint& local,
-                   net::AddressTable::Seat place, std::span<const char> early, bool http2) {
-  const config::Listener& listener = *snapshot_->listeners[door.snapshot_index(*snapshot_)].config;
-  if (listener.protocol == config::ListenerProtocol::https) {
-    begin_handshake(door, std::move(socket), peer, local, std::move(place), early);
-    return;
-  }
-  auto stream =
-      std::make_unique<net::TcpStream>(loop_, std::move(socket), base::Fault::client, peer, local, early);
-  session::ConnectionInfo info;
-  info.peer = peer;
-  info.local = local;
-  info.seat = std::move(place);
-  admit(door, std::move(stream), std::move(info), http2 ? http::Version::http2 : http::Version::http11);
-}
-
-void Worker::admit(Door& door, std::unique_ptr<net::ByteStream> stream, session::ConnectionInfo info,
-                   http::Version version) {
-  info.id = shared_.connection_ids.fetch_add(1, std::memory_order_relaxed) + 1;
-  info.peer_text = info.peer.address.to_string();
-  info.listener = door.snapshot_index(*snapshot_);
-  info.listener_name = door.name;
-  info.door = door.id;
-  const session::ClientLimits& limits = snapshot_->listeners[info.listener].limits;
-  session::ClientSessionParts parts{loop_, std::move(stream), std::move(info), limits, proxy_, *this};
-  auto session = session::make_client_session(std::move(parts), version);
-  sessions_.push_back(session.get());
-  session::ClientSession& entered = *session.release();
-  if (draining_ || door.leaving) entered.drain();
-}
-
 // ---- departures ----
 
 void Worker::on_session_closed(session::ClientSession& session, session::ClosedBy by) {
@@ -243,7 +104,7 @@ void Worker::on_session_closed(session::ClientSession& session, session::ClosedB
   if (Door* door = door_of(session.info().door)) {
     const auto proto = session.version() == http::Version::http2 ? obs::Proto::h2 : obs::Proto::http11;
     if (by == session::ClosedBy::abuse) note_abuse(*door, session.info());
-    leave(*door, proto, static_cast<obs::ClosedBy>(by));
+    leave(*door, kind_of(session.info()), proto, static_cast<obs::ClosedBy>(by));
   }
   loop_.reap(std::unique_ptr<net::Reapable>(&session));
   check_drained();
@@ -251,15 +112,15 @@ void Worker::on_session_closed(session::ClientSession& session, session::ClosedB
 
 // A client whose connections end like this too often is refused for a while.
 void Worker::note_abuse(const Door& door, const session::ConnectionInfo& info) {
-  const net::AddressLimits& limits = snapshot_->listeners[door.snapshot_index(*snapshot_)].address_limits;
+  const net::AddressLimits& limits = entry_of(door).terms(kind_of(info)).address_limits;
   if (!info.seat.offend(limits, loop_.now())) return;
   shared_.log.event(refused_addresses_, loop_.now(), obs::Level::warn, "address_penalized",
                     {{"client", info.peer_text},
                      {"seconds", std::chrono::duration_cast<base::Seconds>(limits.refused).count()}});
 }
 
-void Worker::leave(Door& door, obs::Proto proto, obs::ClosedBy by) {
-  door.metrics->closed(shard_, obs::PeerKind::other, proto, by);
+void Worker::leave(Door& door, obs::PeerKind kind, obs::Proto proto, obs::ClosedBy by) {
+  door.metrics->closed(shard_, kind, proto, by);
   door.budget->give_back();
   shared_.budgets.connections.give_back();
   --connections_;
@@ -368,7 +229,8 @@ void Worker::abort() {
   const base::Error why = base::gateway_error(base::ErrorCode::draining);
   while (session::ClientSession* session = sessions_.pop_front()) {
     session->abort(why);
-    if (Door* door = door_of(session->info().door)) leave(*door, obs::Proto::none, obs::ClosedBy::drain);
+    if (Door* door = door_of(session->info().door))
+      leave(*door, kind_of(session->info()), obs::Proto::none, obs::ClosedBy::drain);
     loop_.reap(std::unique_ptr<net::Reapable>(session));
   }
   while (Opening* opening = openings_.pop_front()) loop_.reap(std::unique_ptr<net::Reapable>(opening));

@@ -21,6 +21,7 @@
 #include "sallyport/obs/access_log.hpp"
 #include "sallyport/obs/log.hpp"
 #include "sallyport/obs/metrics.hpp"
+#include "sallyport/proxy/cf_risk.hpp"
 #include "sallyport/proxy/proxy.hpp"
 #include "sallyport/proxy/snapshot.hpp"
 #include "sallyport/session/client_session.hpp"
@@ -86,6 +87,8 @@ class Worker final : private Opening::Owner,
   // are new here are in `sockets`. Sockets that no listener has any more drain and close.
   void apply(const proxy::SnapshotPtr& snapshot, const std::vector<ListenerSetup>& setups,
              std::vector<NewSocket> sockets);
+  // Newer ones than the snapshot's.
+  void use(proxy::AddressSets sets) { proxy_.use(std::move(sets)); }
   void resolved(const std::shared_ptr<const upstream::Resolution>& resolution) {
     pools_.resolved(resolution);
   }
@@ -109,15 +112,25 @@ class Worker final : private Opening::Owner,
   void on_accept(Door& door, net::TcpSocket socket, const net::Endpoint& peer, const net::Endpoint& local);
   void on_accept_error(Door& door, const base::Error& error);
   void on_door_drained();
-  [[nodiscard]] bool seat(Door& door, const net::Endpoint& client, net::AddressTable::Seat& seat);
-  [[nodiscard]] bool take_budgets(Door& door);
+  [[nodiscard]] bool seat(Door& door, obs::PeerKind kind, const net::Endpoint& client,
+                          net::AddressTable::Seat& seat);
+  [[nodiscard]] bool take_budgets(Door& door, obs::PeerKind kind);
+  void reject(Door& door, obs::PeerKind kind, obs::RejectReason reason, proxy::CfRisk risk);
+  [[nodiscard]] obs::PeerKind kind_of(const proxy::ListenerEntry& entry,
+                                      const net::IpAddress& address) const noexcept;
+  [[nodiscard]] static obs::PeerKind kind_of(const session::ConnectionInfo& info) noexcept {
+    return static_cast<obs::PeerKind>(info.peer_kind);
+  }
+  [[nodiscard]] bool allowed(Door& door, const proxy::ListenerEntry& entry, const net::IpAddress& address);
+  [[nodiscard]] const proxy::ListenerEntry& entry_of(const Door& door) const noexcept;
   void pause(Door& door);
-  void enter(Door& door, net::TcpSocket socket, const net::Endpoint& peer, const net::Endpoint& local,
-             net::AddressTable::Seat seat, std::span<const char> early, bool http2);
+  void enter(Door& door, obs::PeerKind kind, net::TcpSocket socket, const net::Endpoint& peer,
+             const net::Endpoint& local, net::AddressTable::Seat seat, std::span<const char> early,
+             bool http2);
   void admit(Door& door, std::unique_ptr<net::ByteStream> stream, session::ConnectionInfo info,
              http::Version version);
   void note_abuse(const Door& door, const session::ConnectionInfo& info);
-  void leave(Door& door, obs::Proto proto, obs::ClosedBy by);
+  void leave(Door& door, obs::PeerKind kind, obs::Proto proto, obs::ClosedBy by);
   void forget_empty_doors();
   [[nodiscard]] Door* door_of(std::uint32_t id) noexcept;
   void check_drained();
@@ -131,7 +144,7 @@ class Worker final : private Opening::Owner,
   void on_handshake(tls::ServerStream& stream, const tls::Handshake& facts) override;
   void on_handshake_failed(tls::ServerStream& stream, const tls::HandshakeFailure& failure) override;
   void on_handshake_over(tls::ServerStream& stream) override;
-  void begin_handshake(Door& door, net::TcpSocket socket, const net::Endpoint& peer,
+  void begin_handshake(Door& door, obs::PeerKind kind, net::TcpSocket socket, const net::Endpoint& peer,
                        const net::Endpoint& local, net::AddressTable::Seat seat, std::span<const char> early);
   Door* end_handshake(tls::ServerStream& stream, std::uint64_t& tls_id);
   void count_handshake(Door& door, const tls::Handshake& facts);
@@ -164,6 +177,7 @@ class Worker final : private Opening::Owner,
   base::IntrusiveList<session::ClientSession, session::SessionTag> sessions_;
   struct Handshaking {
     std::uint32_t door;
+    obs::PeerKind kind;
     net::AddressTable::Seat seat;
     std::uint64_t tls_id;
   };

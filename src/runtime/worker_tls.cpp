@@ -71,28 +71,29 @@ std::optional<obs::CertResult> result_of(tls::HandshakeReason reason) {
 
 }  // namespace
 
-void Worker::begin_handshake(Door& door, net::TcpSocket socket, const net::Endpoint& peer,
+void Worker::begin_handshake(Door& door, obs::PeerKind kind, net::TcpSocket socket, const net::Endpoint& peer,
                              const net::Endpoint& local, net::AddressTable::Seat place,
                              std::span<const char> early) {
-  const std::uint32_t most = snapshot_->listeners[door.snapshot_index(*snapshot_)].address_limits.handshakes;
+  const proxy::ListenerEntry::Terms& terms = entry_of(door).terms(kind);
+  const std::uint32_t most = terms.address_limits.handshakes;
   if (!place.begin_handshake(most)) {
-    door.metrics->rejected(shard_, obs::RejectReason::address_limit);
-    leave(door, obs::Proto::none, obs::ClosedBy::error);
+    reject(door, kind, obs::RejectReason::address_limit, proxy::CfRisk::address_limits);
+    leave(door, kind, obs::Proto::none, obs::ClosedBy::error);
     return;
   }
   if (!shared_.budgets.handshakes.take()) {
-    door.metrics->rejected(shard_, obs::RejectReason::limit);
-    leave(door, obs::Proto::none, obs::ClosedBy::error);
+    reject(door, kind, obs::RejectReason::limit, proxy::CfRisk::handshake);
+    leave(door, kind, obs::Proto::none, obs::ClosedBy::error);
     return;
   }
   door.metrics->handshake_begun(shard_);
   tls::ServerStreamOptions options;
   options.listener = door.snapshot_index(*snapshot_);
-  options.handshake_timeout = snapshot_->listeners[options.listener].config->timeouts.handshake;
+  options.handshake_timeout = terms.handshake;
   tls::HandshakeHandler& handler = *this;
   auto stream = std::make_unique<tls::ServerStream>(loop_, std::move(socket), peer, local, options, handler);
   handshakes_.push_back(stream.get());
-  handshaking_.emplace(stream.get(), Handshaking{door.id, std::move(place), tls_ids_.next()});
+  handshaking_.emplace(stream.get(), Handshaking{door.id, kind, std::move(place), tls_ids_.next()});
   stream.release()->begin(early);
 }
 
@@ -119,6 +120,7 @@ void Worker::on_handshake(tls::ServerStream& stream, const tls::Handshake& facts
   net::AddressTable::Seat place;
   if (const auto at = handshaking_.find(&stream); at != handshaking_.end()) {
     place = std::move(at->second.seat);
+    info.peer_kind = static_cast<std::uint8_t>(at->second.kind);
     handshaking_.erase(at);
   }
   std::unique_ptr<net::ByteStream> connection(&stream);
@@ -162,6 +164,11 @@ void Worker::on_handshake_failed(tls::ServerStream& stream, const tls::Handshake
                         static_cast<std::size_t>(failure.verdict.reason));
   if (const auto result = result_of(failure.verdict.reason)) host.client_cert(shard_, *result);
   door->metrics->handshake_cpu(shard_, failure.busy);
+  // A visitor sees a page for it, unless nobody wanted to say a thing.
+  const bool idle = failure.verdict.reason == tls::HandshakeReason::peer_closed_idle ||
+                    failure.verdict.reason == tls::HandshakeReason::shutdown;
+  if (!idle && handshaking_.at(&stream).kind == obs::PeerKind::cloudflare)
+    shared_.metrics.cf_risk(shard_, static_cast<std::size_t>(proxy::CfRisk::handshake));
   log_failure(*door, stream, tls_id, failure);
 }
 
@@ -218,7 +225,8 @@ void Worker::on_handshake_over(tls::ServerStream& stream) {
   static_cast<base::ListHook<tls::HandshakeTag>&>(stream).unlink();
   const auto at = handshaking_.find(&stream);
   if (at != handshaking_.end()) {
-    if (Door* door = door_of(at->second.door)) leave(*door, obs::Proto::none, obs::ClosedBy::error);
+    if (Door* door = door_of(at->second.door))
+      leave(*door, at->second.kind, obs::Proto::none, obs::ClosedBy::error);
     handshaking_.erase(at);
   }
   loop_.reap(std::unique_ptr<net::Reapable>(&stream));

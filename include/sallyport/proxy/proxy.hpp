@@ -38,6 +38,9 @@ class Proxy final : public session::RequestHandler {
   // Exchanges that begin from here on read this one.
   void use(SnapshotPtr snapshot);
   [[nodiscard]] const SnapshotRef& snapshot() const noexcept { return snapshot_; }
+  // Those of the snapshot, until newer ones come.
+  void use(AddressSets sets) { address_sets_ = std::move(sets); }
+  [[nodiscard]] const AddressSets& address_sets() const noexcept { return address_sets_; }
   [[nodiscard]] std::size_t active() const noexcept { return active_; }
 
   void on_request(session::ClientSession& session, http::Stream& stream, http::RequestHead&& head,
@@ -61,6 +64,7 @@ class Proxy final : public session::RequestHandler {
   obs::Shard& shard_;
   obs::AccessRing& access_;
   SnapshotRef snapshot_;
+  AddressSets address_sets_;
   std::uint64_t random_[2];
   // Memory of heads that are over, for those to come: a steady flow of requests allocates none.
   std::vector<http::RequestHead> spare_requests_;

@@ -29,6 +29,7 @@ enum class Reason : std::uint8_t {
   method_not_allowed,
   websocket_not_allowed,
   rate_limited,
+  loop,  // the request has come by here too often
   redirect,
   reply,
   upstream_connect,
@@ -53,6 +54,9 @@ struct Answer {
 
 // Before any final head was sent. Afterwards the stream is reset with the error itself.
 [[nodiscard]] Answer answer_for(const base::Error& error) noexcept;
+
+// RFC 9209 §2.3: what went wrong, for Proxy-Status; empty if its registry has no word for it.
+[[nodiscard]] std::string_view proxy_status_of(const base::Error& error) noexcept;
 
 // A status' usual words ("Bad Gateway"); empty for one that is not registered.
 [[nodiscard]] std::string_view status_text(std::uint16_t status) noexcept;

@@ -21,6 +21,7 @@
 #include "sallyport/net/address_table.hpp"
 #include "sallyport/net/cidr.hpp"
 #include "sallyport/obs/metrics.hpp"
+#include "sallyport/proxy/peers.hpp"
 #include "sallyport/route/table.hpp"
 #include "sallyport/session/client_session.hpp"
 #include "sallyport/tls/context_store.hpp"
@@ -40,14 +41,31 @@ struct RouteEntry {
   std::shared_ptr<const obs::RouteMetrics> metrics;
 };
 
+// Trusted peers are told apart from others when they are accepted.
+[[nodiscard]] constexpr bool is_trusted(obs::PeerKind kind) noexcept {
+  return kind != obs::PeerKind::other;
+}
+
 struct ListenerEntry {
   const config::Listener* config = nullptr;  // in Snapshot::model
-  session::ClientLimits limits;
-  net::AddressLimits address_limits;
+  // Towards anybody, and towards trusted peers.
+  struct Terms {
+    session::ClientLimits limits;
+    net::AddressLimits address_limits;
+    base::Milliseconds handshake{};
+    std::size_t request_body = 0;  // 0 = no limit
+  };
+  Terms direct, trusted;
+  PeerList allow;  // empty: everybody
+  PeerList trust;
   http::PathRules paths;
   net::CidrSet proxy_senders;
   bool takes_proxy_header = false;
   std::shared_ptr<const obs::ListenerMetrics> metrics;
+
+  [[nodiscard]] const Terms& terms(obs::PeerKind kind) const noexcept {
+    return is_trusted(kind) ? trusted : direct;
+  }
 };
 
 struct Snapshot {
@@ -77,7 +95,9 @@ struct Snapshot {
   // Sorted: the names in all routes' request_headers, with - for _. What a client sends under a name
   // that a CGI could take for one of them must not stand beside it.
   std::vector<std::string> edited_fields;
-  net::CidrSet exempt_addresses;  // of what is counted by address
+  PeerList exempt_addresses;     // of what is counted by address
+  AddressSets address_sets;      // as they were when this was built
+  std::uint32_t cloudflare = 0;  // index of that set
 };
 
 using SnapshotPtr = boost::shared_ptr<const Snapshot>;

@@ -15,6 +15,7 @@
 #include "sallyport/filter/rate_limits.hpp"
 #include "sallyport/obs/metrics.hpp"
 #include "sallyport/proxy/snapshot.hpp"
+#include "sallyport/runtime/address_sets.hpp"
 #include "sallyport/tls/certificate.hpp"
 #include "sallyport/tls/ticket_keys.hpp"
 
@@ -36,11 +37,14 @@ class Builder {
   [[nodiscard]] const std::shared_ptr<tls::TicketKeys>& ticket_keys() const noexcept { return ticket_keys_; }
   // Snapshots that something still holds. Any thread.
   [[nodiscard]] std::uint64_t alive() const noexcept { return alive_->load(std::memory_order_relaxed); }
+  // The sets' files, for a look between reloads. Control thread.
+  [[nodiscard]] AddressSetFiles& address_sets() noexcept { return address_sets_; }
   // The expiry gauges of a snapshot that is served from now on.
   void publish_certificates(const proxy::Snapshot& snapshot);
 
  private:
   struct Work;
+  void load_address_sets(Work& work);
   void load_trust(Work& work);
   void load_certificates(Work& work);
   void build_tls(Work& work);
@@ -52,6 +56,7 @@ class Builder {
 
   obs::Metrics& metrics_;
   tls::CertificatePool certificates_;
+  AddressSetFiles address_sets_;
   std::shared_ptr<tls::TicketKeys> ticket_keys_;
   std::shared_ptr<filter::RateLimits> rate_limits_ = std::make_shared<filter::RateLimits>();
   std::uint64_t generation_ = 0;
