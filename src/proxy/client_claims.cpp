@@ -1,4 +1,4 @@
-#include "client_claims.hpp"
+#include "sallyport/proxy/client_claims.hpp"
 
 #include <algorithm>
 

@@ -1,6 +1,7 @@
 // Whom a request is from. A trusted peer is believed about its client; what anybody else claims
 // is gone before a route, a log line or an upstream could take it for true.
-#include "client_claims.hpp"
+#include "sallyport/proxy/client_claims.hpp"
+
 #include "exchange.hpp"
 
 namespace sallyport::proxy {

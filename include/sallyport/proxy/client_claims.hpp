@@ -2,7 +2,8 @@
 // visitor's scheme, the loops that it went through. Pure functions over its fields.
 //
 // Only what a trusted peer says is asked here; whatever anybody else claims is removed
-// (remove_claims) before routing, logs or an upstream could see it.
+// (remove_claims) before routing, logs or an upstream could see it. Untrusted input all the same:
+// a trusted peer passes on what its own clients wrote.
 #pragma once
 
 #include <functional>
