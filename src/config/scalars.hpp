@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "sallyport/config/model.hpp"
+#include "sallyport/config/spelling.hpp"
 
 namespace sallyport::config {
 
@@ -38,27 +39,5 @@ using Parsed = std::variant<T, Wrong>;
 [[nodiscard]] Parsed<std::string> parse_authority(std::string_view text);
 
 [[nodiscard]] std::string lower(std::string_view text);
-[[nodiscard]] std::string in_quotes(std::string_view text);  // "…", cut short, unprintable bytes as \xNN
-
-// ": did you mean "x"?" for the candidate that is near enough, else "".
-template <class Range>
-[[nodiscard]] std::string did_you_mean(std::string_view word, const Range& candidates);
-[[nodiscard]] std::size_t edit_distance(std::string_view a, std::string_view b);
-
-template <class Range>
-std::string did_you_mean(std::string_view word, const Range& candidates) {
-  // A third of the letters may be wrong: "listner", "time_outs", "idel".
-  std::size_t nearest = word.size() / 3 + 1;
-  std::string_view best;
-  for (const auto& candidate : candidates) {
-    const std::string_view text = candidate;
-    const std::size_t distance = edit_distance(word, text);
-    if (distance <= nearest && distance < text.size()) {
-      if (best.empty() || distance < nearest) best = text;
-      nearest = distance;
-    }
-  }
-  return best.empty() ? std::string() : ": did you mean " + in_quotes(best) + "?";
-}
 
 }  // namespace sallyport::config

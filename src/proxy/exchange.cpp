@@ -161,7 +161,7 @@ bool Exchange::misdirected() {
     session_.drain();
     return true;
   }
-  return !snapshot_->tls->serves(route::host_part(head_.authority()), listener_, *handshake);
+  return !snapshot_->tls->serves(route::host_part(head_.authority()), listener_, *handshake, info.sni);
 }
 
 // From here on everybody sees the path in its normal form; the access log keeps what was asked.

@@ -84,7 +84,7 @@ tls::Version version_of(config::TlsVersion version) {
   return version == config::TlsVersion::tls12 ? tls::Version::tls12 : tls::Version::tls13;
 }
 
-tls::PolicySpec policy_spec(const config::TlsPolicy& policy) {
+tls::PolicySpec policy_spec(const config::TlsPolicy& policy, obs::Metrics& metrics) {
   tls::PolicySpec spec;
   spec.name = policy.name;
   spec.min_version = version_of(policy.min_version);
@@ -96,6 +96,11 @@ tls::PolicySpec policy_spec(const config::TlsPolicy& policy) {
   spec.client_auth.mode = mode_of(policy.client_auth.mode);
   spec.client_auth.ca_file = policy.client_auth.ca.string();
   spec.client_auth.depth = static_cast<int>(policy.client_auth.depth);
+  spec.rules = policy.rules;
+  for (const config::TlsRule& rule : policy.rules) {
+    spec.rule_counters.push_back(
+        metrics.tls_rule(policy.name, rule.name, rule.refuse ? "refused" : rule.policy));
+  }
   return spec;
 }
 
@@ -317,7 +322,8 @@ void Builder::build_tls(Work& work) {
                   [](const config::Listener& l) { return l.protocol == config::ListenerProtocol::https; });
   if (!wanted) return;
   tls::StoreSpec spec;
-  for (const config::TlsPolicy& policy : model.tls.policies) spec.policies.push_back(policy_spec(policy));
+  for (const config::TlsPolicy& policy : model.tls.policies)
+    spec.policies.push_back(policy_spec(policy, metrics_));
   for (std::size_t i = 0; i < model.hosts.size(); ++i) {
     const config::Host& host = model.hosts[i];
     tls::HostSpec to;
@@ -344,7 +350,11 @@ void Builder::build_tls(Work& work) {
     const auto host = index_behind(where, "hosts[");
     if (host && *host < model.hosts.size()) return model.hosts[*host].origin;
     const auto policy = index_behind(where, "policies[");
-    if (policy && *policy < model.tls.policies.size()) return model.tls.policies[*policy].origin;
+    if (policy && *policy < model.tls.policies.size()) {
+      const config::TlsPolicy& at = model.tls.policies[*policy];
+      const auto rule = index_behind(where, ".rules[");
+      return rule && *rule < at.rules.size() ? at.rules[*rule].origin : at.origin;
+    }
     if (where.starts_with("unknown_sni")) return model.tls.unknown_sni.origin;
     if (where.starts_with("missing_sni")) return model.tls.missing_sni.origin;
     return Origin{};

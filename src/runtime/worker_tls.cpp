@@ -126,12 +126,13 @@ void Worker::on_handshake(tls::ServerStream& stream, const tls::Handshake& facts
   std::unique_ptr<net::ByteStream> connection(&stream);
   if (door == nullptr) return;
   count_handshake(*door, facts);
+  if (facts.rule != nullptr) shard_.add(facts.rule->counter);
   info.peer = stream.peer();
   info.local = stream.local();
   info.tls = true;
   info.sni = facts.sni;
   info.host_name = facts.host->name;
-  info.auth_rule = facts.host->auth_rule();
+  info.auth_rule = facts.terms->auth_rule;
   info.tls_version = tls::to_string(facts.version);
   info.cipher = facts.cipher;
   info.resumed = facts.resumed;
@@ -164,6 +165,7 @@ void Worker::on_handshake_failed(tls::ServerStream& stream, const tls::Handshake
                         static_cast<std::size_t>(failure.verdict.reason));
   if (const auto result = result_of(failure.verdict.reason)) host.client_cert(shard_, *result);
   door->metrics->handshake_cpu(shard_, failure.busy);
+  if (failure.rule != nullptr) shard_.add(failure.rule->counter);
   // A visitor sees a page for it, unless nobody wanted to say a thing.
   const bool idle = failure.verdict.reason == tls::HandshakeReason::peer_closed_idle ||
                     failure.verdict.reason == tls::HandshakeReason::shutdown;
@@ -196,7 +198,8 @@ void Worker::log_failure(const Door& door, tls::ServerStream& stream, std::uint6
        {"listener", door.name},
        {"sni", failure.sni},
        {"host", met ? std::string_view(failure.host->name) : std::string_view{}},
-       {"policy", met ? std::string_view(failure.host->context->policy().name) : std::string_view{}},
+       {"policy", met ? std::string_view(failure.policy->name) : std::string_view{}},
+       {"rule", failure.rule == nullptr ? std::string_view{} : std::string_view(failure.rule->name)},
        {"alert_sent", alert(failure.alert_sent)},
        {"alert_received", alert(failure.alert_received)},
        {"openssl", tls::openssl_reason(failure.openssl_error)},

@@ -6,6 +6,7 @@
 #include "sallyport/tls/hello.hpp"
 
 #include "openssl.hpp"
+#include "rules_check.hpp"
 
 namespace sallyport::tls {
 
@@ -29,7 +30,7 @@ bool is_name_pattern(std::string_view name) {
   return is_host_name(name);
 }
 
-Digest session_id_context(const HostEntry& host, const HostSpec& spec) {
+Terms terms_of(const HostEntry& host, const HostSpec& spec, std::shared_ptr<const ServerContext> context) {
   Hasher hasher;
   hasher.add("host");
   if (!spec.resume_after_rotation) {
@@ -40,8 +41,12 @@ Digest session_id_context(const HostEntry& host, const HostSpec& spec) {
     for (const Digest& leaf : leaves) hasher.add(leaf);
   }
   for (const std::string& name : host.names) hasher.add(name);
-  const Policy& policy = host.context->policy();
-  return hasher.add(policy.digest).add(policy.auth_rule).finish();
+  const Policy& policy = context->policy();
+  Terms terms;
+  terms.auth_rule = policy.auth_rule;
+  terms.session_id_context = hasher.add(policy.digest).add(policy.auth_rule).finish();
+  terms.context = std::move(context);
+  return terms;
 }
 
 bool share_a_listener(const HostEntry& a, const HostEntry& b) {
@@ -55,6 +60,14 @@ bool HostEntry::on(std::uint32_t listener) const noexcept {
   return listeners.empty() || std::find(listeners.begin(), listeners.end(), listener) != listeners.end();
 }
 
+bool HostEntry::stands_for(std::string_view auth_rule) const noexcept {
+  // Behind the rule may stand by which way another store came to it.
+  if (one_auth_rule) return auth_rule.substr(0, auth_rule.find('/')) == own.auth_rule;
+  return auth_rule == own.auth_rule || std::any_of(picked.begin(), picked.end(), [&](const Terms& terms) {
+           return terms.context != nullptr && terms.auth_rule == auth_rule;
+         });
+}
+
 std::shared_ptr<const ContextStore> ContextStore::build(const StoreSpec& spec,
                                                         std::shared_ptr<TicketKeys> keys, Notes& notes) {
   const std::size_t errors_before = notes.errors();
@@ -64,6 +77,8 @@ std::shared_ptr<const ContextStore> ContextStore::build(const StoreSpec& spec,
   for (std::uint32_t i = 0; i < spec.hosts.size(); ++i) store->add_host(spec.hosts[i], i, notes);
   store->unknown_ = store->rule(spec.unknown_sni, "unknown_sni", notes);
   store->missing_ = store->rule(spec.missing_sni, "missing_sni", notes);
+  if (notes.errors() != errors_before) return nullptr;
+  store->check_rules(spec, notes);
   if (notes.errors() != errors_before) return nullptr;
   return store;
 }
@@ -120,17 +135,59 @@ void ContextStore::add_host(const HostSpec& spec, std::uint32_t index, Notes& no
   if (const auto policy = contexts_.find(spec.policy); policy == contexts_.end()) {
     notes.error(host_item(index, ".policy"), "there is no policy '" + spec.policy + "'");
   } else {
-    host.context = policy->second;
+    host.own.context = policy->second;
   }
   if (host.names.empty()) {
     notes.error(host_item(index, ".names"),
                 "there is no name: give names, or a certificate with DNS names in it");
   }
-  if (host.context != nullptr) host.session_id_context = session_id_context(host, spec);
+  if (host.own.context != nullptr) add_terms(host, spec);
   hosts_.push_back(std::move(host));
   const HostEntry& added = hosts_.back();
   if (added.certificates.empty()) return;
   for (const std::string& name : added.names) add_name(added, name, host_item(index, ".names"), notes);
+}
+
+void ContextStore::add_terms(HostEntry& host, const HostSpec& spec) const {
+  host.own = terms_of(host, spec, host.own.context);
+  const Rules& rules = host.own.policy().rules;
+  for (const Rule& rule : rules) {
+    const auto found = contexts_.find(rule.policy);
+    const bool usable = found != contexts_.end() && found->second != nullptr;
+    host.picked.push_back(usable ? terms_of(host, spec, found->second) : Terms{});
+    if (usable && host.picked.back().auth_rule != host.own.auth_rule) host.one_auth_rule = false;
+  }
+  if (host.one_auth_rule) return;
+  for (std::size_t i = 0; i < rules.size(); ++i) host.picked[i].auth_rule += "/" + rules.way(i);
+  host.own.auth_rule += "/" + rules.way(std::nullopt);
+}
+
+// What only hosts and policies together show.
+void ContextStore::check_rules(const StoreSpec& spec, Notes& notes) const {
+  for (std::size_t p = 0; p < spec.policies.size(); ++p) {
+    const auto context = contexts_.find(spec.policies[p].name);
+    const Rules& rules = context->second->policy().rules;
+    if (rules.empty()) continue;
+    const std::string where = "policies[" + std::to_string(p) + "]";
+    for (std::size_t r = 0; r < rules.size(); ++r) {
+      if (rules[r].refuses()) continue;
+      const std::string at = where + ".rules[" + std::to_string(r) + "]";
+      const auto picked = contexts_.find(rules[r].policy);
+      if (picked == contexts_.end()) {
+        notes.error(at, "there is no policy '" + rules[r].policy + "'");
+      } else {
+        check_pick(rules[r], picked->second->policy(), at, notes);
+      }
+    }
+    ReachableNames names;
+    for (const HostEntry& host : hosts_) {
+      if (host.own.context != context->second || host.certificates.empty()) continue;
+      names.patterns.insert(names.patterns.end(), host.names.begin(), host.names.end());
+      names.any = names.any || (unknown_ && *unknown_ == host.index);
+      names.none_sent = names.none_sent || (missing_ && *missing_ == host.index);
+    }
+    tls::check_names(rules, names, where, notes);
+  }
 }
 
 void ContextStore::add_name(const HostEntry& host, const std::string& name, const std::string& where,
@@ -206,14 +263,16 @@ const HostEntry* ContextStore::find(std::string_view sni, std::uint32_t listener
 const HostEntry* ContextStore::rematch(std::string_view sni, std::uint32_t listener,
                                        std::string_view auth_rule) const noexcept {
   const HostEntry* host = find(sni, listener);
-  return host != nullptr && host->auth_rule() == auth_rule ? host : nullptr;
+  return host != nullptr && host->stands_for(auth_rule) ? host : nullptr;
 }
 
-bool ContextStore::serves(std::string_view authority_host, std::uint32_t listener,
-                          const HostEntry& handshake) const noexcept {
+bool ContextStore::serves(std::string_view authority_host, std::uint32_t listener, const HostEntry& handshake,
+                          std::string_view sni) const noexcept {
   // A literal's last label is a number or holds a colon; no host name has either.
-  const HostEntry* host = find(is_host_name(authority_host) ? authority_host : std::string_view(), listener);
-  return host == &handshake;
+  const std::string_view name = is_host_name(authority_host) ? authority_host : std::string_view();
+  if (find(name, listener) != &handshake) return false;
+  const Rules& rules = handshake.own.policy().rules;
+  return rules.empty() || rules.alike(sni, name);
 }
 
 }  // namespace sallyport::tls

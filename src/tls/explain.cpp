@@ -99,8 +99,7 @@ Values policy_suites(const Policy& policy) {
 }
 
 // Policies do not name signatures: the certificates decide.
-Values host_schemes(const HostEntry& host, const ClientHello& hello) {
-  const Policy& policy = host.context->policy();
+Values host_schemes(const HostEntry& host, const Policy& policy, const ClientHello& hello) {
   const bool tls13 = policy.allows(Version::tls13) && hello.offers(Version::tls13);
   Values list;
   for (const auto& certificate : host.certificates) {
@@ -143,13 +142,13 @@ Explanation explain(const HandshakeFailure& failure) {
   if (failure.hello != nullptr) {
     const ClientHello& hello = *failure.hello;
     const bool host = failure.host != nullptr;
-    const Policy* policy = host ? &failure.host->context->policy() : nullptr;
+    const Policy* policy = failure.policy;
     made.versions =
         offer(offered_versions(hello), host ? policy_versions(*policy) : Values{}, host, version_name);
     made.ciphers = offer(offered_suites(hello), host ? policy_suites(*policy) : Values{}, host, suite_word);
     made.groups = offer(values(hello.groups), host ? policy->groups : Values{}, host, group_word);
     made.sigalgs = offer(values(hello.signature_algorithms),
-                         host ? host_schemes(*failure.host, hello) : Values{}, host, scheme_word);
+                         host ? host_schemes(*failure.host, *policy, hello) : Values{}, host, scheme_word);
     made.alpn = alpn_offer(hello, policy);
     made.ja3 = ja3(hello);
     made.ja4 = ja4(hello);

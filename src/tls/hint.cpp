@@ -39,7 +39,8 @@ std::string host_word(const HandshakeFailure& f) {
 }
 
 std::string policy_word(const HandshakeFailure& f) {
-  return "policy " + cut(f.host->context->policy().name, kName);
+  const std::string policy = "policy " + cut(f.policy->name, kName);
+  return f.rule == nullptr ? policy : policy + " (picked by rule " + cut(f.rule->name, kName) + ")";
 }
 
 std::string day(base::WallTime when) {
@@ -66,7 +67,7 @@ std::string certificates_word(const HandshakeFailure& f) {
 }
 
 bool both_speak13(const HandshakeFailure& f) {
-  return f.host->context->policy().allows(Version::tls13) && f.hello->offers(Version::tls13);
+  return f.policy->allows(Version::tls13) && f.hello->offers(Version::tls13);
 }
 
 // What all suites of TLS 1.2 that the client offers have in common; `other`: no two agree.
@@ -85,7 +86,7 @@ Kind all_of(const U16View& suites, Kind (*kind)(std::uint16_t)) {
 
 // Suites are shared, and yet none can be had: it is the certificate.
 std::string no_certificate_fits(const HandshakeFailure& f) {
-  const Policy& policy = f.host->context->policy();
+  const Policy& policy = *f.policy;
   const auto shares = [&](SuiteAuth auth) {
     return std::any_of(policy.ciphers.begin(), policy.ciphers.end(), [&](std::uint16_t id) {
       return suite_auth(id) == auth && f.hello->cipher_suites.contains(id);
@@ -112,7 +113,7 @@ std::string no_certificate_fits(const HandshakeFailure& f) {
 }
 
 std::string no_shared_cipher(const HandshakeFailure& f, const Explanation& s) {
-  const Policy& policy = f.host->context->policy();
+  const Policy& policy = *f.policy;
   const std::string sides = "the client offers " + s.ciphers.offered + "; " + policy_word(f) + " of " +
                             host_word(f) + " allows " + s.ciphers.configured;
   if (both_speak13(f))
@@ -189,6 +190,13 @@ std::string unknown_sni(const HandshakeFailure& f) {
   }
   return "no host on this listener is named " + in_quotes(f.sni) +
          ": add it to a host's names, or name a host for such clients in tls.unknown_sni";
+}
+
+std::string refused_by_rule(const HandshakeFailure& f) {
+  return "rule " + cut(f.rule->name, kName) + " of policy " + cut(f.policy->name, kName) + " of " +
+         host_word(f) +
+         " refuses such clients: if this one is welcome, narrow the rule's when or put a rule "
+         "that lets it in before it";
 }
 
 // ---- the bytes -----------------------------------------------------------------------------
@@ -278,7 +286,7 @@ std::string other_alert(const HandshakeFailure& f) {
 // ---- the client's certificate --------------------------------------------------------------
 
 std::string client_certificate(const HandshakeFailure& f, Reason reason) {
-  const std::string ca = in_quotes(f.host->context->policy().client_ca_file);
+  const std::string ca = in_quotes(f.policy->client_ca_file);
   if (reason == Reason::client_cert_missing) {
     return host_word(f) + " requires a client certificate of a CA in " + ca +
            " and the client sent none: give it one, or set client_auth.mode of " + policy_word(f) +
@@ -325,6 +333,8 @@ std::string hint_without_host(const HandshakeFailure& f) {
 
 std::string hint_with_host(const HandshakeFailure& f, const Explanation& s) {
   switch (f.verdict.reason) {
+    case Reason::refused_by_rule:
+      return f.rule == nullptr ? table_hint(Reason::refused_by_rule) : refused_by_rule(f);
     case Reason::no_shared_cipher:
       return no_shared_cipher(f, s);
     case Reason::no_shared_group:

@@ -138,6 +138,27 @@ const GroupName* find_group(std::uint16_t id) noexcept {
   return nullptr;
 }
 
+std::vector<std::string_view> group_names() {
+  std::vector<std::string_view> names;
+  for (const GroupName& group : kGroups) {
+    if (names.empty() || names.back() != group.name) names.push_back(group.name);
+  }
+  return names;
+}
+
+std::optional<std::uint16_t> find_signature_scheme(std::string_view name) noexcept {
+  const auto* found = std::find_if(std::begin(kSignatureSchemes), std::end(kSignatureSchemes),
+                                   [&](const Word& word) { return same_word(word.name, name); });
+  if (found == std::end(kSignatureSchemes)) return std::nullopt;
+  return found->id;
+}
+
+std::vector<std::string_view> signature_scheme_names() {
+  std::vector<std::string_view> names;
+  for (const Word& word : kSignatureSchemes) names.push_back(word.name);
+  return names;
+}
+
 std::string_view signature_scheme_name(std::uint16_t id) noexcept {
   return word_of(kSignatureSchemes, id);
 }

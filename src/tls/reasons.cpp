@@ -30,6 +30,9 @@ constexpr std::array<ReasonText, kHandshakeReasons> kTable{{
      "add the name to a host's `names`, or name a host for such clients in `tls.unknown_sni`"},
     {Reason::missing_sni, "the client sent no server name and no host is named for such clients",
      "name a host in `tls.missing_sni`, or have the client ask by name instead of by address"},
+    {Reason::refused_by_rule, "a rule of the host's policy refuses clients that offer what this one does",
+     "nothing if it was meant; else narrow the rule's `when`, or put a rule that lets the client in before "
+     "it"},
     {Reason::not_tls, "what came first is no TLS record: plain HTTP, a PROXY header or another protocol",
      "use https:// or a listener with `protocol: http`; behind a balancer list it in `proxy_protocol.from`"},
     {Reason::bad_record, "a TLS record is broken, or one came that has no place there",

@@ -55,6 +55,8 @@ struct ServerStream::Opening {
   base::Buffer wire;  // ciphertext of a hello that came in pieces, for OpenSSL
   std::shared_ptr<const ContextStore> store;
   const HostEntry* host = nullptr;
+  const Terms* terms = nullptr;  // with `host`
+  const Rule* rule = nullptr;
   net::MemberTimer<ServerStream, &ServerStream::on_deadline> deadline;
   base::Instant born{};
   base::Instant entered{};
@@ -124,7 +126,7 @@ void ServerStream::read_hello(std::span<const char> bytes) {
     case HelloReader::State::complete:
       break;
   }
-  if (!choose_host() || !acceptable()) return;
+  if (!choose_host() || !choose_policy() || !acceptable()) return;
   if (!make_engine()) return refuse({Stage::cert_select, HandshakeReason::internal}, alert::kInternalError);
   if (wire.empty()) {
     engine_->feed(bytes);
@@ -146,10 +148,27 @@ bool ServerStream::choose_host() {
   return false;
 }
 
+// The host's own, unless one of its rules has another for such a hello.
+bool ServerStream::choose_policy() {
+  const HostEntry& host = *opening_->host;
+  opening_->terms = &host.own;
+  const Rules& rules = host.own.policy().rules;
+  if (rules.empty()) return true;
+  const auto matched = rules.match(opening_->reader.hello(), peer().address);
+  if (!matched) return true;
+  opening_->rule = &rules[*matched];
+  if (!opening_->rule->refuses()) {
+    opening_->terms = &host.picked[*matched];
+    return true;
+  }
+  refuse({Stage::cert_select, HandshakeReason::refused_by_rule}, alert::kAccessDenied);
+  return false;
+}
+
 // What the hello alone decides is decided here, before an SSL object costs 50 KiB.
 bool ServerStream::acceptable() {
   const ClientHello& hello = opening_->reader.hello();
-  const Policy& policy = opening_->host->context->policy();
+  const Policy& policy = opening_->terms->policy();
   const auto usable = [&](Version version) { return policy.allows(version) && hello.offers(version); };
   if (!usable(Version::tls12) && !usable(Version::tls13)) {
     refuse({Stage::key_exchange, HandshakeReason::unsupported_version}, alert::kProtocolVersion);
@@ -166,7 +185,8 @@ bool ServerStream::acceptable() {
 
 bool ServerStream::make_engine() {
   const HostEntry& host = *opening_->host;
-  auto engine = std::make_unique<Engine>(host.context->native(), io_, true);
+  const Terms& terms = *opening_->terms;
+  auto engine = std::make_unique<Engine>(terms.context->native(), io_, true);
   if (!engine->ok()) return false;
   SSL* ssl = engine->ssl();
   for (const auto& certificate : host.certificates) {
@@ -176,8 +196,8 @@ bool ServerStream::make_engine() {
       return false;
     }
   }
-  if (SSL_set_session_id_context(ssl, host.session_id_context.data(),
-                                 static_cast<unsigned int>(host.session_id_context.size())) != 1) {
+  if (SSL_set_session_id_context(ssl, terms.session_id_context.data(),
+                                 static_cast<unsigned int>(terms.session_id_context.size())) != 1) {
     return false;
   }
   const ClientHello& hello = opening_->reader.hello();
@@ -215,6 +235,8 @@ void ServerStream::succeed() {
   Handshake facts;
   facts.listener = opening->options.listener;
   facts.host = &host;
+  facts.terms = opening->terms;
+  facts.rule = opening->rule;
   facts.sni = hello.sni;
   facts.hello = &hello;
   facts.version = negotiated_version(ssl);
@@ -231,7 +253,7 @@ void ServerStream::succeed() {
     facts.sigalg = own_signature(ssl);
     facts.certificate = shown_certificate(host, ssl);
   }
-  if (host.context->policy().client_auth != ClientAuthMode::off) {
+  if (opening->terms->policy().client_auth != ClientAuthMode::off) {
     X509* certificate = SSL_get0_peer_certificate(ssl);
     facts.client_cert =
         certificate == nullptr ? ClientCertResult::absent : client_cert_result(SSL_get_verify_result(ssl));
@@ -260,7 +282,7 @@ void ServerStream::end(Ending ending) {
   evidence.ending = ending;
   evidence.reader = &opening_->reader;
   if (opening_->host != nullptr) {
-    evidence.policy = &opening_->host->context->policy();
+    evidence.policy = &opening_->terms->policy();
     evidence.host = opening_->host;
   }
   if (engine_ != nullptr) {
@@ -282,6 +304,8 @@ void ServerStream::report(const Verdict& verdict, std::optional<std::uint8_t> al
   failure.listener = opening.options.listener;
   failure.verdict = verdict;
   failure.host = opening.host;
+  failure.policy = opening.host == nullptr ? nullptr : &opening.terms->policy();
+  failure.rule = opening.rule;
   if (opening.reader.state() == HelloReader::State::complete) {
     failure.hello = &opening.reader.hello();
     failure.sni = failure.hello->sni;

@@ -126,6 +126,19 @@ std::string_view suite_name(std::uint16_t suite) noexcept {
   return found != std::end(kSuites) && found->id == suite ? found->name : std::string_view();
 }
 
+std::optional<std::uint16_t> find_suite(std::string_view name) noexcept {
+  const auto* found = std::find_if(std::begin(kSuites), std::end(kSuites),
+                                   [&](const Suite& suite) { return suite.name == name; });
+  if (found == std::end(kSuites)) return std::nullopt;
+  return found->id;
+}
+
+std::vector<std::string_view> suite_names() {
+  std::vector<std::string_view> names;
+  for (const Suite& suite : kSuites) names.push_back(suite.name);
+  return names;
+}
+
 SuiteAuth suite_auth(std::uint16_t suite) noexcept {
   const std::string_view name = suite_name(suite);
   if (name.empty() || name.starts_with("DHE-DSS-")) return SuiteAuth::other;

@@ -4,8 +4,10 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "sallyport/tls/certificate.hpp"
 #include "sallyport/tls/hello.hpp"
@@ -14,6 +16,8 @@ namespace sallyport::tls {
 
 // "ECDHE-RSA-AES128-GCM-SHA256", as OpenSSL and the configuration spell it; empty when unknown.
 [[nodiscard]] std::string_view suite_name(std::uint16_t suite) noexcept;
+[[nodiscard]] std::optional<std::uint16_t> find_suite(std::string_view name) noexcept;
+[[nodiscard]] std::vector<std::string_view> suite_names();
 
 // Of a TLS 1.2 suite; those of TLS 1.3 leave both open.
 enum class SuiteAuth : std::uint8_t { any, rsa, ecdsa, other };

@@ -232,6 +232,7 @@ std::string_view to_string(HandshakeReason reason) noexcept {
                                                                  "no_alpn_overlap",
                                                                  "unknown_sni",
                                                                  "missing_sni",
+                                                                 "refused_by_rule",
                                                                  "not_tls",
                                                                  "bad_record",
                                                                  "malformed_hello",

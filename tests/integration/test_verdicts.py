@@ -50,6 +50,7 @@ def hosts(certs) -> list[dict]:
         host("purpose.test", ca.leaf("purpose.test", client=True)),
         host("wrong.test", ca.leaf("right.test")),
         host("chacha.test", ca.leaf("chacha.test"), policy="chacha"),
+        host("ruled.test", ca.leaf("ruled.test"), policy="ruled"),
     ]
 
 
@@ -58,6 +59,7 @@ def policies(certs) -> dict:
         "default": {"groups": ["X25519", "P-256"]},
         "modern": {"min_version": "1.3", "cipher_suites": ["TLS_AES_256_GCM_SHA384"]},
         "h1": {"alpn": ["http/1.1"]},
+        "ruled": {"rules": [{"name": "old", "when": {"versions": {"none": ["1.3"]}}, "refuse": True}]},
         "chacha": {"max_version": "1.2", "ciphers": ["ECDHE-ECDSA-CHACHA20-POLY1305"]},
         "mtls": {"client_auth": {"mode": "require", "ca": str(certs.ca.pem)}},
     }
@@ -231,6 +233,9 @@ CASES = {
         lambda c: c.openssl(sni=None), "tls.missing_sni", {"sni": ""}),
     "missing-curl": ("missing_sni", "cert_select", "",
         lambda c: c.curl(sni="127.0.0.1"), "tls.missing_sni", {}),
+    "rule-python": ("refused_by_rule", "cert_select", "ruled.test",
+        lambda c: c.python("ruled.test", maximum=V12), "rule old of policy ruled of host ruled.test refuses such clients",
+        {"rule": "old", "policy": "ruled", "alert_sent": "access_denied"}),
     "http-curl": ("not_tls", "hello", "",
         lambda c: c.curl(scheme="http"), "the client spoke plain HTTP on a TLS port", {"ja4": ""}),
     "proxy-v1": ("not_tls", "hello", "",

@@ -38,20 +38,33 @@ struct StoreSpec {
   std::string missing_sni;
 };
 
+// What a handshake is made under: the host's own policy, or one that a rule of it picked.
+struct Terms {
+  std::shared_ptr<const ServerContext> context;
+  // SHA-256 over the host's names, the policy, its client-certificate rule with its CA and, where they
+  // count, the certificates: the same on all workers and across restarts. A ticket resumes under the
+  // same one only (CVE-2025-23419).
+  Digest session_id_context{};
+  // The client-certificate rule; where a host's policies differ in it also by which way a hello came
+  // to this one. What a connection keeps, for rematch().
+  std::string auth_rule;
+
+  [[nodiscard]] const Policy& policy() const noexcept { return context->policy(); }
+};
+
 struct HostEntry {
   std::uint32_t index = 0;  // in StoreSpec::hosts
   std::string name;
   std::vector<std::string> names;  // lower case, sorted
   std::vector<std::uint32_t> listeners;
-  std::shared_ptr<const ServerContext> context;
+  Terms own;
+  std::vector<Terms> picked;  // by the rules of its policy, one each; without a context where one refuses
+  bool one_auth_rule = true;  // the same under all of them
   std::vector<std::shared_ptr<const Certificate>> certificates;
-  // SHA-256 over names, policy, client-certificate rule with its CA and, where they count, the
-  // certificates: the same on all workers and across restarts. A ticket resumes under the same one
-  // only (CVE-2025-23419).
-  Digest session_id_context{};
 
-  [[nodiscard]] const std::string& auth_rule() const noexcept { return context->policy().auth_rule; }
   [[nodiscard]] bool on(std::uint32_t listener) const noexcept;
+  // Whether a handshake under `auth_rule`, of another store perhaps, would be under it here as well.
+  [[nodiscard]] bool stands_for(std::string_view auth_rule) const noexcept;
 };
 
 class ContextStore {
@@ -68,13 +81,16 @@ class ContextStore {
   // port; an IP literal counts as a client that could not send SNI.
   //
   // What a connection's handshake stands for in *this* store (it may have been made under an older
-  // one): the host that its SNI leads to now, or nullptr if that is gone or its client-certificate
-  // rule is another (421, and GOAWAY or Connection: close).
+  // one): the host that its SNI leads to now, or nullptr if that is gone or the client-certificate
+  // rule for such a client is, or may be, another (421, and GOAWAY or Connection: close). The hello
+  // is gone by then: where a host has several such rules, a reload that changes the conditions by
+  // which they are chosen ends the connections.
   [[nodiscard]] const HostEntry* rematch(std::string_view sni, std::uint32_t listener,
                                          std::string_view auth_rule) const noexcept;
-  // Whether the authority is served by `handshake`, a host of this store.
+  // Whether the authority is served by `handshake`, a host of this store met by the name `sni`. Names of
+  // one host that its policy's rules tell apart are like names of two.
   [[nodiscard]] bool serves(std::string_view authority_host, std::uint32_t listener,
-                            const HostEntry& handshake) const noexcept;
+                            const HostEntry& handshake, std::string_view sni) const noexcept;
 
   [[nodiscard]] const std::vector<HostEntry>& hosts() const noexcept { return hosts_; }
   [[nodiscard]] std::size_t contexts() const noexcept { return contexts_.size(); }
@@ -91,6 +107,8 @@ class ContextStore {
   ContextStore() = default;
   void add_policies(const StoreSpec& spec, std::shared_ptr<TicketKeys> keys, Notes& notes);
   void add_host(const HostSpec& spec, std::uint32_t index, Notes& notes);
+  void add_terms(HostEntry& host, const HostSpec& spec) const;
+  void check_rules(const StoreSpec& spec, Notes& notes) const;
   void add_name(const HostEntry& host, const std::string& name, const std::string& where, Notes& notes);
   [[nodiscard]] std::optional<std::uint32_t> rule(const std::string& value, const char* key,
                                                   Notes& notes) const;

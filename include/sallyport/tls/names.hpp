@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 namespace sallyport::tls {
 
@@ -29,9 +30,12 @@ struct GroupName {
 // By any of its spellings, without regard to case; nullptr: no such group.
 [[nodiscard]] const GroupName* find_group(std::string_view name) noexcept;
 [[nodiscard]] const GroupName* find_group(std::uint16_t id) noexcept;
+[[nodiscard]] std::vector<std::string_view> group_names();
 
 // "ecdsa_secp256r1_sha256"; empty when unknown.
 [[nodiscard]] std::string_view signature_scheme_name(std::uint16_t id) noexcept;
+[[nodiscard]] std::optional<std::uint16_t> find_signature_scheme(std::string_view name) noexcept;
+[[nodiscard]] std::vector<std::string_view> signature_scheme_names();
 // "unknown_ca"; "alert_<n>" is not made up: empty when unknown.
 [[nodiscard]] std::string_view alert_name(std::uint8_t alert) noexcept;
 
@@ -45,6 +49,7 @@ inline constexpr std::uint8_t kCertificateExpired = 45;
 inline constexpr std::uint8_t kCertificateUnknown = 46;
 inline constexpr std::uint8_t kIllegalParameter = 47;
 inline constexpr std::uint8_t kUnknownCa = 48;
+inline constexpr std::uint8_t kAccessDenied = 49;
 inline constexpr std::uint8_t kDecodeError = 50;
 inline constexpr std::uint8_t kProtocolVersion = 70;
 inline constexpr std::uint8_t kInternalError = 80;

@@ -12,6 +12,7 @@
 
 #include "sallyport/tls/names.hpp"
 #include "sallyport/tls/notes.hpp"
+#include "sallyport/tls/rules.hpp"
 
 namespace sallyport::tls {
 
@@ -42,6 +43,9 @@ struct PolicySpec {
   std::vector<std::vector<std::string>> groups{{"X25519MLKEM768", "X25519", "P-256", "P-384"}};
   std::vector<std::string> alpn{"h2", "http/1.1"};  // in our order of preference
   ClientAuthSpec client_auth;
+  // On hellos, in the configuration's own words; a counter for each, or none.
+  std::vector<config::TlsRule> rules;
+  std::vector<obs::CounterId> rule_counters;
 };
 
 struct Policy {
@@ -63,6 +67,8 @@ struct Policy {
   std::string client_ca_file;  // its name, for messages
   // Identity of the client-certificate rule: mode, depth and CA by content. Empty when off.
   std::string auth_rule;
+  // Asked where the policy is a host's own, not where one of them picked it.
+  Rules rules;
   // Over everything that a resumed session must agree on.
   Digest digest{};
 

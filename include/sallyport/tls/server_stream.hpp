@@ -27,8 +27,10 @@ namespace sallyport::tls {
 // or the hello, so copy what is to stay.
 struct Handshake {
   std::uint32_t listener = 0;
-  const HostEntry* host = nullptr;  // index, name, auth_rule()
-  std::string_view sni;             // lower case; empty: none sent
+  const HostEntry* host = nullptr;
+  const Terms* terms = nullptr;  // of the host: the policy that held
+  const Rule* rule = nullptr;    // what picked it; nullptr: it is the host's own
+  std::string_view sni;          // lower case; empty: none sent
   const ClientHello* hello = nullptr;
   Version version = Version::none;
   std::string_view cipher;  // "TLS_AES_128_GCM_SHA256"; static
@@ -49,6 +51,8 @@ struct HandshakeFailure {
   std::uint32_t listener = 0;
   Verdict verdict;
   const HostEntry* host = nullptr;     // nullptr: none was found
+  const Policy* policy = nullptr;      // the one that held, the host's own or a rule's; with `host`
+  const Rule* rule = nullptr;          // what picked it, or refused; nullptr: none matched
   const ClientHello* hello = nullptr;  // nullptr: it did not become whole
   std::string_view sni;
   HelloFault fault = HelloFault::none;       // of a hello that could not be read
@@ -113,6 +117,7 @@ class ServerStream final : public Stream, public base::ListHook<HandshakeTag> {
   void on_deadline();
   void read_hello(std::span<const char> bytes);
   [[nodiscard]] bool choose_host();
+  [[nodiscard]] bool choose_policy();
   [[nodiscard]] bool acceptable();
   [[nodiscard]] bool make_engine();
   void advance();

@@ -33,6 +33,7 @@ enum class HandshakeReason : std::uint8_t {
   no_alpn_overlap,
   unknown_sni,
   missing_sni,
+  refused_by_rule,  // of the host's policy, on what the hello offers
   not_tls,          // plain HTTP or anything else that is no TLS record
   bad_record,       // the record layer
   malformed_hello,  // the ClientHello's inside, or a second one that differs where it must not

@@ -162,29 +162,29 @@ TEST_CASE("session ids are bound to names, policy and client-certificate rule, a
   const auto store = build(spec);
   const auto again = build(spec);
   for (std::size_t i = 0; i < 4; ++i) {
-    CHECK(store->hosts()[i].session_id_context == again->hosts()[i].session_id_context);
+    CHECK(store->hosts()[i].own.session_id_context == again->hosts()[i].own.session_id_context);
     for (std::size_t j = 0; j < i; ++j) {
-      CHECK(store->hosts()[i].session_id_context != store->hosts()[j].session_id_context);
+      CHECK(store->hosts()[i].own.session_id_context != store->hosts()[j].own.session_id_context);
     }
   }
   // A rotated certificate leaves it alone, another CA does not.
   spec.hosts[0].certificates = {certificate_for("DNS:a.example")};
   spec.policies[0].client_auth.ca_file = other_ca;
   const auto changed = build(spec);
-  CHECK(changed->hosts()[0].session_id_context == store->hosts()[0].session_id_context);
-  CHECK(changed->hosts()[3].session_id_context != store->hosts()[3].session_id_context);
+  CHECK(changed->hosts()[0].own.session_id_context == store->hosts()[0].own.session_id_context);
+  CHECK(changed->hosts()[3].own.session_id_context != store->hosts()[3].own.session_id_context);
 }
 
 TEST_CASE("where a host says so, a ticket is bound to its certificates") {
   StoreSpec spec;
   spec.hosts = {host({"a.example"})};
-  const Digest open = build(spec)->hosts()[0].session_id_context;
+  const Digest open = build(spec)->hosts()[0].own.session_id_context;
   spec.hosts[0].resume_after_rotation = false;
-  const Digest bound = build(spec)->hosts()[0].session_id_context;
+  const Digest bound = build(spec)->hosts()[0].own.session_id_context;
   CHECK(bound != open);
-  CHECK(bound == build(spec)->hosts()[0].session_id_context);
+  CHECK(bound == build(spec)->hosts()[0].own.session_id_context);
   spec.hosts[0].certificates = {certificate_for("DNS:a.example")};
-  CHECK(build(spec)->hosts()[0].session_id_context != bound);
+  CHECK(build(spec)->hosts()[0].own.session_id_context != bound);
 }
 
 TEST_CASE("a request is served under the host and client-certificate rule of its handshake only") {
@@ -199,24 +199,24 @@ TEST_CASE("a request is served under the host and client-certificate rule of its
   spec.missing_sni = "bare.example";
   const auto store = build(spec);
   const HostEntry& open = *store->find("open.example", 0);
-  CHECK(store->serves("open.example", 0, open));
-  CHECK(store->serves("www.open.example", 0, open));
-  CHECK_FALSE(store->serves("secret.example", 0, open));
-  CHECK_FALSE(store->serves("unknown.example", 0, open));
-  CHECK_FALSE(store->serves("192.0.2.1", 0, open));
-  CHECK_FALSE(store->serves("", 0, open));
-  CHECK(store->serves("192.0.2.1", 0, *store->find("", 0)));
-  CHECK(store->serves("2001:db8::1", 0, *store->find("", 0)));
+  CHECK(store->serves("open.example", 0, open, "open.example"));
+  CHECK(store->serves("www.open.example", 0, open, "open.example"));
+  CHECK_FALSE(store->serves("secret.example", 0, open, "open.example"));
+  CHECK_FALSE(store->serves("unknown.example", 0, open, "open.example"));
+  CHECK_FALSE(store->serves("192.0.2.1", 0, open, "open.example"));
+  CHECK_FALSE(store->serves("", 0, open, "open.example"));
+  CHECK(store->serves("192.0.2.1", 0, *store->find("", 0), ""));
+  CHECK(store->serves("2001:db8::1", 0, *store->find("", 0), ""));
 
   // After a reload the connection is matched again by name.
   StoreSpec tightened = spec;
   tightened.hosts[0].policy = "auth";
   const auto reloaded = build(tightened);
-  CHECK(store->rematch("open.example", 0, open.auth_rule()) == &open);
-  CHECK(reloaded->rematch("open.example", 0, open.auth_rule()) == nullptr);
+  CHECK(store->rematch("open.example", 0, open.own.auth_rule) == &open);
+  CHECK(reloaded->rematch("open.example", 0, open.own.auth_rule) == nullptr);
   StoreSpec removed = spec;
   removed.hosts.erase(removed.hosts.begin());
-  CHECK(build(removed)->rematch("open.example", 0, open.auth_rule()) == nullptr);
+  CHECK(build(removed)->rematch("open.example", 0, open.own.auth_rule) == nullptr);
 }
 
 TEST_CASE("hosts of one policy share its context") {
@@ -224,5 +224,5 @@ TEST_CASE("hosts of one policy share its context") {
   for (int i = 0; i < 50; ++i) spec.hosts.push_back(host({"h" + std::to_string(i) + ".example"}));
   const auto store = build(spec);
   CHECK(store->contexts() == 1);
-  CHECK(store->hosts()[0].context == store->hosts()[49].context);
+  CHECK(store->hosts()[0].own.context == store->hosts()[49].own.context);
 }

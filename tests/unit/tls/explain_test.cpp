@@ -52,6 +52,7 @@ struct Scene {
     INFO(first_text(notes));
     REQUIRE(store != nullptr);
     failure.host = store->find("a.example", 0);
+    failure.policy = &failure.host->own.policy();
     if (stage == Stage::finished) failure.certificate = failure.host->certificates[0].get();
     failure.verdict = {stage, reason};
     return explain(failure);
@@ -302,6 +303,20 @@ TEST_CASE("what Cloudflare offers an origin is recognised") {
   CHECK(has(hello(offered), "Cloudflare"));
   CHECK_FALSE(has(hello(offered + u16(0xcca8)), "Cloudflare"));
   CHECK_FALSE(has(hello(u16(0xc02b)), "Cloudflare"));
+}
+
+TEST_CASE("a rule that refused, or picked the policy that failed, is named") {
+  Scene scene;
+  scene.client(only12);
+  Rule rule;
+  rule.name = "scanners";
+  scene.failure.rule = &rule;
+  CHECK(scene.hint(Stage::cert_select, Reason::refused_by_rule) ==
+        "rule scanners of policy default of host a.example refuses such clients: if this one is welcome, "
+        "narrow "
+        "the rule's when or put a rule that lets it in before it");
+  CHECK(has(scene.hint(Stage::key_exchange, Reason::no_shared_group),
+            "policy default (picked by rule scanners) of host a.example allows"));
 }
 
 TEST_CASE("what a client sends is bounded in the log") {
