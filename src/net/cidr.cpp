@@ -65,36 +65,64 @@ std::string Cidr::to_string() const {
   return network.to_string() + '/' + std::to_string(prefix);
 }
 
+CidrSet::V6 CidrSet::number(const Bytes& bytes) noexcept {
+  const auto half = [&bytes](std::size_t from) {
+    std::uint64_t value = 0;
+    for (std::size_t i = from; i < from + 8; ++i) value = value << 8 | bytes[i];
+    return value;
+  };
+  return {half(0), half(8)};
+}
+
 CidrSet::CidrSet(std::span<const Cidr> blocks) {
+  struct Range {
+    V6 first, last;
+    bool v4;
+  };
+  std::vector<Range> ranges;
   for (const Cidr& block : blocks) {
     const bool v4 = block.network.is_v4();
     const unsigned of_128 = block.prefix + (v4 ? kMappedBits : 0U);
     const Bytes& bytes = block.network.bytes();
-    (v4 ? v4_ : v6_).push_back({with_host_bits(bytes, of_128, false), with_host_bits(bytes, of_128, true)});
+    ranges.push_back(
+        {number(with_host_bits(bytes, of_128, false)), number(with_host_bits(bytes, of_128, true)), v4});
   }
-  merge(v4_);
-  merge(v6_);
-}
-
-// Two blocks are nested or apart, so in order of their first address (the larger of two that
-// begin alike first) a block is either inside the one kept last or beyond it.
-void CidrSet::merge(Ranges& ranges) {
+  // Two blocks are nested or apart, so in order of their first address (the larger of two that
+  // begin alike first) a block is either inside the one kept last or beyond it.
   std::sort(ranges.begin(), ranges.end(), [](const Range& a, const Range& b) {
     return a.first != b.first ? a.first < b.first : a.last > b.last;
   });
-  Ranges kept;
   for (const Range& range : ranges) {
-    if (kept.empty() || range.first > kept.back().last) kept.push_back(range);
+    if (range.v4) {
+      v4_.add(static_cast<std::uint32_t>(range.first.low), static_cast<std::uint32_t>(range.last.low));
+    } else {
+      v6_.add(range.first, range.last);
+    }
   }
-  ranges = std::move(kept);
+}
+
+template <class Number>
+void CidrSet::Ranges<Number>::add(Number from, Number to) {
+  if (!last.empty() && from <= last.back()) return;
+  first.push_back(from);
+  last.push_back(to);
+}
+
+// The last range that begins at or before the number; without a branch that could be guessed wrong.
+template <class Number>
+bool CidrSet::Ranges<Number>::contain(Number number) const noexcept {
+  std::size_t at = 0;
+  for (std::size_t left = first.size(); left > 1;) {
+    const std::size_t half = left / 2;
+    at += first[at + half] <= number ? half : 0;
+    left -= half;
+  }
+  return !first.empty() && first[at] <= number && number <= last[at];
 }
 
 bool CidrSet::contains(const IpAddress& address) const noexcept {
-  const Ranges& ranges = address.is_v4() ? v4_ : v6_;
-  const auto after =
-      std::upper_bound(ranges.begin(), ranges.end(), address.bytes(),
-                       [](const Bytes& wanted, const Range& range) { return wanted < range.first; });
-  return after != ranges.begin() && address.bytes() <= std::prev(after)->last;
+  const V6 wanted = number(address.bytes());
+  return address.is_v4() ? v4_.contain(static_cast<std::uint32_t>(wanted.low)) : v6_.contain(wanted);
 }
 
 }  // namespace sallyport::net
