@@ -6,6 +6,7 @@ fixtures.py (gateway, start_origin, origin, certs, refused_port) and from the mo
     process   start, wait, signal, end             metrics   Prometheus text, by name and labels
     load      requests and open exchanges in the background
     scripted  an HTTP/1.1 origin that ends connections as told
+    cloudflare  Cloudflare, as an origin sees it, and the page that its visitors see
 
 Ports are always 0; nothing waits by the clock alone: see process.wait_until.
 """
