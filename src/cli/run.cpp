@@ -27,6 +27,7 @@ admin::Status admin_status(const runtime::ServerStatus& from) {
   to.ready = from.ready;
   to.draining = from.draining;
   to.last_reload = {from.last_reload_successful, from.last_reload_message, from.last_reload_at};
+  to.health = from.health;
   for (const auto& listener : from.listeners) {
     to.listeners.push_back({listener.name, listener.tls ? "https" : "http", {listener.address}});
   }

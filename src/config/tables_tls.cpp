@@ -172,12 +172,13 @@ const Keys<HealthWeights>& keys_of(const HealthWeights*) {
   static constexpr Range kWeight{0, 1000};
   static const Keys<T> keys{
       key("version", &T::version, "TLS 1.3: all, 1.2: half", kWeight),
-      key("forward_secrecy", &T::forward_secrecy, "an ephemeral key exchange", kWeight),
-      key("suite", &T::suite, "an authenticated cipher", kWeight),
+      key("forward_secrecy", &T::forward_secrecy,
+          "keys made for this connection: all, for its TLS 1.2 session: half", kWeight),
+      key("suite", &T::suite, "an authenticated cipher (AEAD)", kWeight),
       key("validity", &T::validity, "the certificate is within its dates", kWeight),
       key("expiry", &T::expiry, "and at least 30 days from their end; in proportion below", kWeight),
-      key("chain", &T::chain, "it is complete to a trusted root", kWeight),
-      key("resumption", &T::resumption, "resumed, or can be", kWeight),
+      key("chain", &T::chain, "complete to a trusted root; not counted where nobody can tell", kWeight),
+      key("resumption", &T::resumption, "resumed, or the client may come back with a ticket", kWeight),
   };
   return keys;
 }

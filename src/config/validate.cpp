@@ -25,6 +25,7 @@ class Check {
     }
     listeners();
     policies();
+    health(model_.tls.health.weights);
     upstreams();
     for (const Listener& listener : model_.listeners) routes(listener.routes);
     for (const Host& host : model_.hosts) {
@@ -112,6 +113,12 @@ class Check {
       if (policy.name != "default" && used.count(policy.name) == 0)
         warning(policy.origin, "no host uses the policy " + in_quotes(policy.name));
     }
+  }
+
+  void health(const HealthWeights& w) {
+    if (w.version + w.forward_secrecy + w.suite + w.validity + w.expiry + w.chain + w.resumption != 0) return;
+    error(model_.tls.origin,
+          "tls.health.weights: all are 0, so there is nothing to score by: leave some as they are");
   }
 
   void rules(const TlsPolicy& policy, std::unordered_set<std::string_view>& used) {

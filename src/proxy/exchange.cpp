@@ -1,6 +1,8 @@
 #include "exchange.hpp"
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <utility>
 
 #include "sallyport/http/semantics.hpp"
@@ -13,6 +15,8 @@ using base::ErrorCode;
 
 // One side of a WebSocket has closed; the other has this long to do the same.
 constexpr base::Milliseconds kHalfClosedTunnel{10'000};
+
+constexpr std::string_view kHealthField = "x-tls-health-score";
 
 upstream::Outcome outcome_of(const base::Error& error) noexcept {
   using upstream::Outcome;
@@ -333,6 +337,7 @@ void Exchange::respond() {
     return;
   }
   route().chain.on_response(filter_context(), response_);
+  stamp(response_);
   status_ = response_.status;
   head_sent_ = true;
   if (response_end_) down_.end_without_body();
@@ -342,6 +347,18 @@ void Exchange::respond() {
     watch(idle_timeout());
   }
   if (tunnel_ && lease_) up_.connect(&lease_.stream());
+}
+
+// The handshake's health, where asked for. An upstream cannot speak for it.
+void Exchange::stamp(http::ResponseHead& head) const {
+  if (!snapshot_->model.tls.health.header) return;
+  head.fields.remove(kHealthField);
+  const std::uint8_t health = session_.info().health;
+  const bool interim = head.informational() && head.status != 101;
+  if (health == session::ConnectionInfo::kNoHealth || interim) return;
+  std::array<char, 4> digits;
+  const char* const end = std::to_chars(digits.data(), digits.data() + digits.size(), health).ptr;
+  head.fields.add(kHealthField, {digits.data(), static_cast<std::size_t>(end - digits.data())});
 }
 
 // Gives back what is no longer needed, so that a slow client holds no upstream connection.
@@ -433,6 +450,7 @@ bool Exchange::client_has_all() const noexcept {
 
 void Exchange::upstream_response(http::ResponseHead&& head, bool end) {
   if (head.informational() && head.status != 101) {
+    stamp(head);
     if (client_ != nullptr) client_->send_response(head, false);
     response_begun_ = true;
     watch_request();
@@ -455,6 +473,7 @@ void Exchange::upstream_data(std::span<const char> bytes, bool end) {
 }
 
 void Exchange::upstream_trailers(http::Fields&& trailers) {
+  if (snapshot_->model.tls.health.header) trailers.remove(kHealthField);
   down_.on_trailers(std::move(trailers));
   changed_.raise();
 }

@@ -80,6 +80,7 @@ class Exchange final : public net::Reapable, public base::ListHook<ExchangeTag> 
   void send_request();
   [[nodiscard]] bool try_again();
   void respond();
+  void stamp(http::ResponseHead& head) const;
   void tend();
   [[nodiscard]] bool finished() const noexcept;
   void close();

@@ -82,6 +82,7 @@ void Exchange::reply(std::uint16_t status, Reason reason, std::string_view body,
     for (const auto& [name, value] : *headers) response_.fields.set(name, value);
   }
   route().chain.on_response(filter_context(), response_);
+  stamp(response_);
   const bool end = bodiless || body.empty() || head_.method == http::Method::head;
   status_ = status;
   head_sent_ = true;

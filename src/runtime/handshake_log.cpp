@@ -48,6 +48,7 @@ void Worker::log_handshake(const Door& door, const session::ConnectionInfo& info
        {"certificate", of_shown(&tls::Certificate::label)},
        {"client_certificate", tls::to_string(facts.client_cert)},
        {"client_subject", facts.client_subject},
+       {"health", unsigned{info.health}},
        {"ja3", tls::ja3(*facts.hello)},
        {"ja4", tls::ja4(*facts.hello)},
        {"duration_ms", milliseconds(facts.duration)},

@@ -186,7 +186,7 @@ void Server::State::start() {
   for (const config::Problem& problem : built.problems) {
     log_.warn("config", {{"problem", config::to_string(problem)}});
   }
-  const Shared shared{log_, metrics_, access_log_, budgets_, connection_ids_, random_number()};
+  const Shared shared{log_, metrics_, access_log_, health_, budgets_, connection_ids_, random_number()};
   for (std::uint32_t i = 0; i < count; ++i) workers_.push_back(std::make_unique<Worker>(i, shared));
   metrics_.memory_pool("read_buffers", [this] {
     const std::lock_guard lock(status_mutex_);
@@ -320,6 +320,7 @@ ServerStatus Server::State::status() const {
   const std::lock_guard lock(status_mutex_);
   ServerStatus copy = status_;
   copy.ready = ready();
+  copy.health = health_.report();
   return copy;
 }
 
@@ -372,7 +373,9 @@ void Server::State::every_minute() {
   }
   minute_.expires_after(std::chrono::minutes(1));
   minute_.async_wait([this](const boost::system::error_code& ec) {
-    if (!ec) every_minute();
+    if (ec) return;
+    health_.end_minute(base::WallClock::now());
+    every_minute();
   });
 }
 

@@ -12,6 +12,7 @@
 
 #include "sallyport/net/notify.hpp"
 #include "sallyport/obs/access_log.hpp"
+#include "sallyport/obs/health_minutes.hpp"
 #include "sallyport/obs/log.hpp"
 #include "sallyport/obs/metrics.hpp"
 #include "sallyport/runtime/builder.hpp"
@@ -71,6 +72,7 @@ class Server::State {
   obs::Metrics metrics_;
   obs::Log log_;
   obs::AccessLog access_log_;
+  obs::HealthMinutes health_{base::WallClock::now()};
   std::atomic<std::uint64_t> connection_ids_{0};
   Builder builder_;
   std::map<std::string, std::shared_ptr<Budget>> listener_budgets_;

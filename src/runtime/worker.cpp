@@ -19,6 +19,11 @@ std::uint64_t random_seed() {
   return (std::uint64_t{device()} << 32) | device();
 }
 
+tls::HealthWeights weights_of(const config::HealthWeights& from) {
+  return {from.version, from.forward_secrecy, from.suite,     from.validity,
+          from.expiry,  from.chain,           from.resumption};
+}
+
 }  // namespace
 
 Worker::Worker(std::uint32_t index, Shared shared)
@@ -58,6 +63,7 @@ void Worker::apply(const proxy::SnapshotPtr& snapshot, const std::vector<Listene
   proxy_.use(snapshot);
   pools_.update(snapshot->clusters);
   samples_.use(snapshot->model.tls.samples);
+  health_weights_ = weights_of(snapshot->model.tls.health.weights);
   // Hosts may be gone; those that are left are found again at their next handshake.
   for (const auto& door : doors_) door->hosts.clear();
   host_series_.clear();

@@ -19,12 +19,14 @@
 #include "sallyport/net/listener.hpp"
 #include "sallyport/net/loop.hpp"
 #include "sallyport/obs/access_log.hpp"
+#include "sallyport/obs/health_minutes.hpp"
 #include "sallyport/obs/log.hpp"
 #include "sallyport/obs/metrics.hpp"
 #include "sallyport/proxy/cf_risk.hpp"
 #include "sallyport/proxy/proxy.hpp"
 #include "sallyport/proxy/snapshot.hpp"
 #include "sallyport/session/client_session.hpp"
+#include "sallyport/tls/health.hpp"
 #include "sallyport/tls/server_stream.hpp"
 #include "sallyport/upstream/pool.hpp"
 
@@ -41,6 +43,7 @@ struct Shared {
   obs::Log& log;
   obs::Metrics& metrics;
   obs::AccessLog& access_log;
+  obs::HealthMinutes& health;
   Budgets& budgets;
   std::atomic<std::uint64_t>& connection_ids;
   std::uint64_t tls_ids;  // random: where this process's ids of TLS connections begin
@@ -107,6 +110,7 @@ class Worker final : private Opening::Owner,
   // What the handshakes of one host on one listener are counted in.
   struct HostSeries {
     std::shared_ptr<const obs::HostMetrics> metrics;
+    std::shared_ptr<obs::HealthMinutes::Host> health;
   };
 
   void on_accept(Door& door, net::TcpSocket socket, const net::Endpoint& peer, const net::Endpoint& local);
@@ -147,7 +151,8 @@ class Worker final : private Opening::Owner,
   void begin_handshake(Door& door, obs::PeerKind kind, net::TcpSocket socket, const net::Endpoint& peer,
                        const net::Endpoint& local, net::AddressTable::Seat seat, std::span<const char> early);
   Door* end_handshake(tls::ServerStream& stream, std::uint64_t& tls_id);
-  void count_handshake(Door& door, const tls::Handshake& facts);
+  // The handshake's health.
+  unsigned count_handshake(Door& door, const tls::Handshake& facts);
   void log_handshake(const Door& door, const session::ConnectionInfo& info, const tls::Handshake& facts);
   void log_failure(const Door& door, tls::ServerStream& stream, std::uint64_t tls_id,
                    const tls::HandshakeFailure& failure);
@@ -185,6 +190,7 @@ class Worker final : private Opening::Owner,
   std::unordered_map<std::string, HostSeries> host_series_;  // by listener and host, of this snapshot
   TlsIds tls_ids_;
   HandshakeSamples samples_;
+  tls::HealthWeights health_weights_;
   std::vector<obs::RateLimit> failure_limits_;  // by handshake reason
   obs::RateLimit accept_errors_{5, base::Seconds(1)};
   obs::RateLimit refused_addresses_{5, base::Seconds(1)};

@@ -125,7 +125,7 @@ void Worker::on_handshake(tls::ServerStream& stream, const tls::Handshake& facts
   }
   std::unique_ptr<net::ByteStream> connection(&stream);
   if (door == nullptr) return;
-  count_handshake(*door, facts);
+  info.health = static_cast<std::uint8_t>(count_handshake(*door, facts));
   if (facts.rule != nullptr) shard_.add(facts.rule->counter);
   info.peer = stream.peer();
   info.local = stream.local();
@@ -142,8 +142,13 @@ void Worker::on_handshake(tls::ServerStream& stream, const tls::Handshake& facts
   admit(*door, std::move(connection), std::move(info), h2 ? http::Version::http2 : http::Version::http11);
 }
 
-void Worker::count_handshake(Door& door, const tls::Handshake& facts) {
-  const obs::HostMetrics& host = *series_of(door, facts.host).metrics;
+unsigned Worker::count_handshake(Door& door, const tls::Handshake& facts) {
+  const HostSeries& series = series_of(door, facts.host);
+  const obs::HostMetrics& host = *series.metrics;
+  const unsigned health = tls::health_score(tls::health_facts(facts, snapshot_->model.tls.tickets),
+                                            health_weights_, loop_.wall_now());
+  host.health(shard_, health);
+  series.health->add(health);
   host.handshake(shard_, version_of(facts.version), alpn_of(facts.protocol), facts.resumed);
   if (const auto result = result_of(facts.client_cert)) host.client_cert(shard_, *result);
   const obs::ListenerMetrics& listener = *door.metrics;
@@ -154,6 +159,7 @@ void Worker::count_handshake(Door& door, const tls::Handshake& facts) {
   if (!facts.cipher.empty()) listener.cipher(shard_, facts.cipher);
   if (!facts.group.empty()) listener.group(shard_, facts.group);
   if (!facts.sigalg.empty()) listener.sigalg(shard_, facts.sigalg);
+  return health;
 }
 
 void Worker::on_handshake_failed(tls::ServerStream& stream, const tls::HandshakeFailure& failure) {
@@ -257,7 +263,10 @@ const Worker::HostSeries& Worker::series_named(const Door& door, std::string_vie
   key += '\n';
   key += host;
   HostSeries& series = host_series_[key];
-  if (series.metrics == nullptr) series.metrics = shared_.metrics.host(door.name, host);
+  if (series.metrics == nullptr) {
+    series.metrics = shared_.metrics.host(door.name, host);
+    series.health = shared_.health.host(host);
+  }
   return series;
 }
 

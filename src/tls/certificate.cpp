@@ -55,6 +55,28 @@ bool worth_a_remark(const ChainFinding& finding, const ChainTrust& trust) {
   }
 }
 
+// Of the best way to a root. What has to do with time is judged at each handshake.
+ChainState state_of(const ChainReport& report, const ChainTrust& trust) {
+  if (report.paths.empty()) return ChainState::unknown;
+  ChainState state = trust.roots == nullptr ? ChainState::unknown : ChainState::complete;
+  for (const ChainFinding& problem : report.paths.front().problems) {
+    switch (problem.reason) {
+      case ChainReason::expired:
+      case ChainReason::not_yet_valid:
+      case ChainReason::near_expiry:
+        break;
+      case ChainReason::unknown_root:
+      case ChainReason::missing_issuer:
+        if (worth_a_remark(problem, trust)) return ChainState::broken;
+        state = ChainState::unknown;
+        break;
+      default:
+        return ChainState::broken;
+    }
+  }
+  return state;
+}
+
 }  // namespace
 
 std::string_view to_string(KeyType type) noexcept {
@@ -164,6 +186,7 @@ bool Certificate::arrange(Given given, std::size_t leaf, ChainUse use, const Cha
     hasher.add(digest);
   }
   content_ = hasher.finish();
+  standing_.chain = state_of(report, trust);
   for (const ChainFinding& finding : report.findings) {
     if (worth_a_remark(finding, trust)) remarks_.push_back(finding.text);
   }
@@ -182,6 +205,21 @@ void Certificate::describe() {
   unsigned int size = 0;
   X509_digest(leaf_, EVP_sha256(), fingerprint_.data(), &size);
   fingerprint_hex_ = hex(fingerprint_);
+}
+
+void Certificate::weigh_dates() {
+  standing_.valid_from = not_before_;
+  standing_.valid_until = not_after_;
+  standing_.notice = near_expiry_of(not_before_, not_after_);
+  for (int i = 0; i < sk_X509_num(intermediates_); ++i) {
+    const X509* one = sk_X509_value(intermediates_, i);
+    const base::WallTime from = wall_time(X509_get0_notBefore(one));
+    const base::WallTime until = wall_time(X509_get0_notAfter(one));
+    standing_.valid_from = std::max(standing_.valid_from, from);
+    if (until >= standing_.valid_until) continue;
+    standing_.valid_until = until;
+    standing_.notice = near_expiry_of(from, until);
+  }
 }
 
 void Certificate::tell(base::WallTime now, Notes& notes) const {
@@ -226,6 +264,7 @@ std::shared_ptr<const Certificate> Certificate::parse(std::string_view chain_pem
     return nullptr;
   }
   certificate->describe();
+  certificate->weigh_dates();
   certificate->tell(now, notes);
   return certificate;
 }

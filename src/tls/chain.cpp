@@ -354,6 +354,10 @@ bool ChainReport::ok() const noexcept {
                       [](const ChainFinding& f) { return f.severity == Severity::error; });
 }
 
+base::Seconds near_expiry_of(base::WallTime from, base::WallTime until, base::Seconds near_expiry) noexcept {
+  return std::min(near_expiry, std::chrono::duration_cast<base::Seconds>(until - from) / 3);
+}
+
 std::optional<ChainFinding> examine_dates(const x509_st* certificate, base::WallTime at,
                                           base::Seconds near_expiry) {
   const base::WallTime from = wall_time(X509_get0_notBefore(certificate));
@@ -366,7 +370,7 @@ std::optional<ChainFinding> examine_dates(const x509_st* certificate, base::Wall
     finding.reason = ChainReason::not_yet_valid;
     finding.text = "is not valid before " + date_text(from) +
                    ": clients will refuse it until then (or is a clock wrong?)";
-  } else if (until - at < std::min<base::WallTime::duration>(near_expiry, (until - from) / 3)) {
+  } else if (until - at < near_expiry_of(from, until, near_expiry)) {
     const auto days = std::chrono::duration_cast<std::chrono::hours>(until - at).count() / 24;
     finding.severity = Severity::warning;
     finding.reason = ChainReason::near_expiry;

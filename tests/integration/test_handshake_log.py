@@ -141,7 +141,7 @@ def test_requests_join_with_their_handshake_and_with_no_other(gw, certs):
         h2 = H2Client(two)
         for n in range(3):
             assert h2.get(f"/bytes/1?h2-{n}").status == 200
-            one.sendall(f"GET /bytes/1?h1-{n} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            one.sendall(f"GET /bytes/0?h1-{n} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             assert read_until(one, b"\r\n\r\n").startswith(b"HTTP/1.1 200")
     assert curl(gw.url("/bytes/1?plain", listener="http")).status == 200
     handshakes = {line["alpn"]: line for line in events(gw, "handshake_done")[before:]}

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "sallyport/base/clock.hpp"
+#include "sallyport/obs/health_minutes.hpp"
 
 namespace sallyport::admin {
 
@@ -36,6 +37,7 @@ struct Status {
   bool draining = false;
   Reload last_reload;
   std::vector<Listener> listeners;
+  obs::HealthReport health;
 };
 // The JSON document of /status. Pure.
 [[nodiscard]] std::string status_json(const Status& status, base::WallTime now);

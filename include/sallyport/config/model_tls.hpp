@@ -106,15 +106,15 @@ struct HandshakeSamples {
   bool operator==(const HandshakeSamples&) const = default;
 };
 
-// What each part of a handshake's health is worth, 0-100 in all whatever the weights add up to.
+// What each part of a handshake's health is worth (docs/health.md); 0-100 in all whatever they add up to.
 struct HealthWeights {
   std::uint32_t version = 20;          // 1.3: all, 1.2: half
-  std::uint32_t forward_secrecy = 15;  // an ephemeral key exchange
-  std::uint32_t suite = 15;            // an AEAD; half of it with 128 bits without post-quantum exchange
-  std::uint32_t validity = 20;         // the certificate shown is within its dates
-  std::uint32_t expiry = 15;           // and far from their end: all at 30 days, none at 0
-  std::uint32_t chain = 10;            // complete to a root that is trusted
-  std::uint32_t resumption = 5;        // the handshake was resumed, or its client may resume it
+  std::uint32_t forward_secrecy = 15;  // keys made for this connection: all, for its TLS 1.2 session: half
+  std::uint32_t suite = 15;            // an authenticated cipher (AEAD)
+  std::uint32_t validity = 20;         // the certificate is within its dates
+  std::uint32_t expiry = 15;           // and at least 30 days from their end; in proportion below
+  std::uint32_t chain = 10;            // complete to a trusted root; not counted where nobody can tell
+  std::uint32_t resumption = 5;        // resumed, or the client may come back with a ticket
   bool operator==(const HealthWeights&) const = default;
 };
 struct Health {

@@ -17,6 +17,7 @@
 
 #include "sallyport/base/clock.hpp"
 #include "sallyport/config/load.hpp"
+#include "sallyport/obs/health_minutes.hpp"
 
 namespace sallyport::runtime {
 
@@ -48,6 +49,7 @@ struct ServerStatus {
   std::string last_reload_message;
   base::WallTime last_reload_at{};
   std::vector<Listener> listeners;
+  obs::HealthReport health;
 };
 
 class Server {

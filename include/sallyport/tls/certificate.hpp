@@ -42,6 +42,17 @@ struct ChainTrust {
   bool own_roots = false;
 };
 
+// What clients make of the chain that is sent, whatever the time is. unknown: it ends at a CA that
+// only its own clients can know.
+enum class ChainState : std::uint8_t { unknown, complete, broken };
+
+// What trust in a certificate hangs on, over all of the chain that is sent.
+struct ChainStanding {
+  ChainState chain = ChainState::unknown;
+  base::WallTime valid_from{}, valid_until{};  // the latest begin, the earliest end
+  base::Seconds notice{0};  // the time before that end from which on the end counts as near
+};
+
 class Certificate {
  public:
   // `now` decides whether an expired one is warned about. nullptr if `notes` got an error.
@@ -73,6 +84,7 @@ class Certificate {
   [[nodiscard]] const std::string& fingerprint_hex() const noexcept { return fingerprint_hex_; }
   [[nodiscard]] const Digest& content() const noexcept { return content_; }  // of all that was loaded
   [[nodiscard]] std::size_t chain_length() const noexcept;                   // certificates, leaf included
+  [[nodiscard]] const ChainStanding& standing() const noexcept { return standing_; }
 
   // Warns of all that is odd about the chain, and of what is expired, about to be, or not yet valid.
   void tell(base::WallTime now, Notes& notes) const;
@@ -91,6 +103,7 @@ class Certificate {
                                                     const Given& given, Notes& notes);
   [[nodiscard]] bool arrange(Given given, std::size_t leaf, ChainUse use, const ChainTrust& trust);
   void describe();
+  void weigh_dates();
 
   x509_st* leaf_ = nullptr;
   evp_pkey_st* key_ = nullptr;
@@ -100,6 +113,7 @@ class Certificate {
   std::vector<std::string> remarks_;  // about the chain, whatever the time is
   base::WallTime not_before_, not_after_, loaded_;
   KeyType key_type_ = KeyType::other;
+  ChainStanding standing_;
   int key_bits_ = 0;
   Digest fingerprint_{}, content_{};
 };

@@ -113,6 +113,10 @@ struct ChainReport {
 [[nodiscard]] std::optional<ChainFinding> examine_dates(const x509_st* certificate, base::WallTime at,
                                                         base::Seconds near_expiry);
 
+// From when on the end of a certificate counts as near: this long before it.
+[[nodiscard]] base::Seconds near_expiry_of(base::WallTime from, base::WallTime until,
+                                           base::Seconds near_expiry = ChainLimits{}.near_expiry) noexcept;
+
 // A certificate in words, for people and for JSON.
 struct CertificateDetails {
   std::string subject, issuer, serial;  // RFC 2253; lower-case hex

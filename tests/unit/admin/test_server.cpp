@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 
 #include "sallyport/admin/server.hpp"
@@ -312,6 +313,9 @@ TEST_CASE("the status document says what runs and how the last reload went") {
   status.ready = true;
   status.last_reload = {false, "line 3: \"bad\"", base::WallTime(150s)};
   status.listeners = {{"https", "https", {"[::]:8443"}}};
+  status.health.minute_began = base::WallTime(120s);
+  status.health.all.last = {40, 65, 90, 100};
+  status.health.hosts = {{"a.test", {{40, 65, 90, 100}, {}}}};
   const boost::json::value v = boost::json::parse(status_json(status, base::WallTime(160s + 500ms)));
   CHECK(v.at("version").as_string() == "0.1.0");
   CHECK(v.at("uptime_seconds").as_double() == 60.5);
@@ -325,4 +329,10 @@ TEST_CASE("the status document says what runs and how the last reload went") {
   CHECK(v.at("listeners").as_array().size() == 1);
   CHECK(v.at("listeners").at(0).at("name").as_string() == "https");
   CHECK(v.at("listeners").at(0).at("addresses").at(0).as_string() == "[::]:8443");
+  const boost::json::value& health = v.at("tls_health");
+  CHECK(health.at("minute_began_timestamp_seconds").as_double() == 120);
+  CHECK(boost::json::serialize(health.at("last_minute")) ==
+        R"({"handshakes":40,"p5":65,"p50":90,"p95":100})");
+  CHECK(boost::json::serialize(health.at("this_minute")) == R"({"handshakes":0})");
+  CHECK(health.at("hosts").at("a.test").at("last_minute").at("p5").to_number<int>() == 65);
 }

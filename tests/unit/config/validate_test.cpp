@@ -155,3 +155,17 @@ TEST_CASE("an endpoint stands in its upstream once") {
                     "upstream: u }] }]\n") ==
         Lines{"f:3:41: error: this endpoint stands in the list twice: give it a weight instead"});
 }
+
+TEST_CASE("a score needs something to score by") {
+  const std::string weights =
+      "tls: { health: { weights: { version: 0, forward_secrecy: 0, suite: 0, validity: 0, expiry: 0, "
+      "chain: 0, resumption: %d } } }\n";
+  const auto problems = [&](const char* last) {
+    std::string text = weights;
+    return problems_of(kHttp + text.replace(text.find("%d"), 2, last));
+  };
+  CHECK(problems("1").empty());
+  CHECK(problems("0") ==
+        Lines{"f:3:6: error: tls.health.weights: all are 0, so there is nothing to score by: "
+              "leave some as they are"});
+}
