@@ -19,6 +19,16 @@ bool report(const std::vector<config::Problem>& problems) {
 
 namespace {
 
+void add_time(CLI::App& command, std::optional<base::WallTime>& at) {
+  command.add_option_function<std::string>(
+      "--at",
+      [&at](const std::string& text) {
+        at = parse_time(text);
+        if (!at) throw CLI::ValidationError("--at", "expected 2026-01-31, 2026-01-31T12:00:00Z or @SECONDS");
+      },
+      "at this time (UTC) instead of now");
+}
+
 CLI::App* add_chain(CLI::App& app, ChainArguments& arguments) {
   CLI::App* command = app.add_subcommand(
       "chain", "what would be sent of these certificate files, each way to a root, and why others fail");
@@ -28,14 +38,22 @@ CLI::App* add_chain(CLI::App& app, ChainArguments& arguments) {
   command->add_option("--intermediates", arguments.intermediates,
                       "PEM file of intermediates, from which missing ones are added");
   command->add_option("--name", arguments.name, "a host name or address that the certificate must be for");
-  command->add_option_function<std::string>(
-      "--at",
-      [&arguments](const std::string& text) {
-        arguments.at = parse_time(text);
-        if (!arguments.at)
-          throw CLI::ValidationError("--at", "expected 2026-01-31, 2026-01-31T12:00:00Z or @SECONDS");
-      },
-      "at this time (UTC) instead of now");
+  add_time(*command, arguments.at);
+  command->add_flag("--json", arguments.as_json, "as JSON");
+  return command;
+}
+
+CLI::App* add_doctor(CLI::App& app, DoctorArguments& arguments) {
+  CLI::App* command = app.add_subcommand(
+      "doctor",
+      "what Cloudflare in front of this configuration would meet, line by line; exit code 0, 1 if something "
+      "fails, 3 if there are warnings alone");
+  command->add_option("-c,--config", arguments.config, "the configuration file")->required();
+  command->add_option(
+      "--roots", arguments.roots,
+      "PEM file of the roots that Cloudflare trusts, such as a Custom Origin Trust Store; the "
+      "system's if left out");
+  add_time(*command, arguments.at);
   command->add_flag("--json", arguments.as_json, "as JSON");
   return command;
 }
@@ -61,6 +79,9 @@ int main(int argc, char** argv) {
   ChainArguments chain_arguments;
   CLI::App* chain_command = add_chain(app, chain_arguments);
 
+  DoctorArguments doctor_arguments;
+  CLI::App* doctor_command = add_doctor(app, doctor_arguments);
+
   CLI::App* schema_command =
       app.add_subcommand("schema", "print the configuration's JSON Schema, for editors");
   CLI::App* version_command = app.add_subcommand("version", "print the version and those of the libraries");
@@ -74,6 +95,7 @@ int main(int argc, char** argv) {
     if (run_command->parsed()) return run(run_arguments);
     if (check_command->parsed()) return check(check_config);
     if (chain_command->parsed()) return chain(chain_arguments);
+    if (doctor_command->parsed()) return doctor(doctor_arguments);
     if (schema_command->parsed()) return schema();
     if (version_command->parsed()) return version();
   } catch (const std::exception& error) {

@@ -14,6 +14,7 @@ namespace sallyport::cli {
 inline constexpr int kOk = 0;
 inline constexpr int kFailed = 1;
 inline constexpr int kUsage = 2;
+inline constexpr int kWarned = 3;  // doctor: warnings alone
 
 struct RunArguments {
   std::filesystem::path config;
@@ -29,12 +30,20 @@ struct ChainArguments {
   bool as_json = false;
 };
 
+struct DoctorArguments {
+  std::filesystem::path config;
+  std::string roots;  // that Cloudflare trusts; empty: the system's
+  std::optional<base::WallTime> at;
+  bool as_json = false;
+};
+
 // "2026-01-31", "2026-01-31T12:00:00Z" or "@" and seconds since 1970; nothing for anything else.
 [[nodiscard]] std::optional<base::WallTime> parse_time(const std::string& text);
 
 [[nodiscard]] int run(const RunArguments& arguments);
 [[nodiscard]] int check(const std::filesystem::path& config);
 [[nodiscard]] int chain(const ChainArguments& arguments);
+[[nodiscard]] int doctor(const DoctorArguments& arguments);
 [[nodiscard]] int schema();
 [[nodiscard]] int version();
 

@@ -112,9 +112,20 @@ std::uint32_t worker_count(const config::Model& model) {
 }  // namespace
 
 std::vector<config::Problem> check_build(config::Model model) {
+  return dry_build(std::move(model), base::WallClock::now()).problems;
+}
+
+DryBuild dry_build(config::Model model, base::WallTime now) {
   obs::Metrics metrics(vocabulary());
   Builder builder(metrics);
-  return builder.build(std::move(model), base::WallClock::now()).problems;
+  Built built = builder.build(std::move(model), now);
+  DryBuild dry;
+  dry.problems = std::move(built.problems);
+  if (built.snapshot != nullptr) {
+    dry.model = std::make_shared<const config::Model>(built.snapshot->model);
+    dry.tls = built.snapshot->tls;
+  }
+  return dry;
 }
 
 Server::Server(config::Model model, ServerOptions options)

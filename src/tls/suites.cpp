@@ -4,6 +4,8 @@
 #include <array>
 #include <iterator>
 
+#include "sallyport/config/cloudflare.hpp"
+
 namespace sallyport::tls {
 
 namespace {
@@ -102,10 +104,8 @@ constexpr std::array<std::uint16_t, 3> kEcdsa{0x0403, 0x0503, 0x0603};
 constexpr std::array<std::uint16_t, 1> kEd25519{0x0807};
 constexpr std::array<std::uint16_t, 1> kEd448{0x0808};
 
-// Cloudflare's page on the suites towards an origin; DES-CBC3 is offered with TLS 1.0 alone.
-constexpr std::uint16_t kCloudflare[] = {0xc02b, 0xc02f, 0xc013, 0x009c, 0x002f,
-                                         0xc02c, 0xc030, 0xc028, 0x0035};
-constexpr std::uint16_t kCloudflareOld = 0x000a;
+constexpr const auto& kCloudflare = config::cloudflare::kSuites12;
+constexpr std::uint16_t kCloudflareOld = 0x000a;  // with TLS 1.0 alone
 
 std::size_t curve_index(const Certificate& certificate) noexcept {
   switch (certificate.key_bits()) {

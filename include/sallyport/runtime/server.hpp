@@ -19,6 +19,10 @@
 #include "sallyport/config/load.hpp"
 #include "sallyport/obs/health_minutes.hpp"
 
+namespace sallyport::tls {
+class ContextStore;
+}
+
 namespace sallyport::runtime {
 
 // Start failed; what() is for the operator: what, where, what to do.
@@ -77,5 +81,13 @@ class Server {
 
 // What run and a reload would find wrong, without binding or serving: for `check`.
 [[nodiscard]] std::vector<config::Problem> check_build(config::Model model);
+
+// The same as of a given time, with what it came to, for whoever examines a configuration.
+struct DryBuild {
+  std::vector<config::Problem> problems;
+  std::shared_ptr<const config::Model> model;    // hosts have their names; nullptr if a problem is an error
+  std::shared_ptr<const tls::ContextStore> tls;  // nullptr without an https listener, too
+};
+[[nodiscard]] DryBuild dry_build(config::Model model, base::WallTime now);
 
 }  // namespace sallyport::runtime

@@ -188,6 +188,12 @@ TEST_CASE("the committed schema is what this build writes") {
   CHECK(same);
 }
 
+TEST_CASE("the file for Cloudflare is right") {
+  const Loaded loaded = load_and_validate(kFolder + "cloudflare.yaml");
+  INFO(told(loaded.problems));
+  CHECK(loaded.problems.empty());
+}
+
 TEST_CASE("the demo's file is right and points into build/demo") {
   const Loaded loaded = load_and_validate(kFolder + "demo.yaml");
   INFO(told(loaded.problems));
