@@ -292,6 +292,38 @@ TEST_CASE("a drain lets what runs end, then closes") {
   CHECK(*pair.server_closed == ClosedBy::drain);
 }
 
+// Its client has just shaken hands for a request: closed before it, the request fails for no reason.
+TEST_CASE("a drain waits for the first request of an HTTP/1.1 connection") {
+  Pair pair(http::Version::http11);
+  Log log;
+  pair.run([&] { pair.server->drain(); });
+  CHECK_FALSE(pair.server_closed);
+
+  SECTION("and answers it") {
+    pair.wait(base::Milliseconds(500));
+    pair.run([&] { pair.open(log).send_request(request("GET", "/"), true); });
+    REQUIRE(pair.arrived.size() == 1);
+    pair.wait(base::Milliseconds(1'500));
+    CHECK_FALSE(pair.server_closed);
+    pair.run([&] {
+      pair.arrived.front().stream->send_response(response(200, known(kHello.size())), false);
+      pair.arrived.front().stream->send_data(bytes(kHello), true);
+      pair.arrived.front().stream->detach();
+    });
+    CHECK(log.body == kHello);
+    CHECK(log.ended);
+    pair.run([&] {
+      if (log.stream != nullptr) log.stream->detach();
+    });
+    pair.wait(base::Milliseconds(6'000));
+  }
+  SECTION("for a while") {
+    pair.wait(base::Milliseconds(1'500));
+  }
+  REQUIRE(pair.server_closed);
+  CHECK(*pair.server_closed == ClosedBy::drain);
+}
+
 TEST_CASE("a request that was given whole reaches its end before it is cancelled") {
   std::deque<Log> logs;
   Pair pair(http::Version::http2);
