@@ -238,6 +238,12 @@ def test_an_answer_that_takes_too_long(gw, edge_of, http):
 
 
 @pytest.mark.parametrize("http", ["h2", "http/1.1"])
+def test_an_upload_that_an_upstream_does_not_take(edge_of, http):
+    outcome = ask(edge_of(), "/upload?pause=3000", http=http, method="POST", body=bytes(32_000_000))[0]
+    assert page(outcome) == (524, "write_stalled")
+
+
+@pytest.mark.parametrize("http", ["h2", "http/1.1"])
 def test_heads_that_are_too_large(edge_of, http):
     assert page(ask(edge_of(), "/scripted/large", http=http)[0]) == (520, "headers_too_large")
     long = [(f"x-{n}", "x" * 4000) for n in range(25)]

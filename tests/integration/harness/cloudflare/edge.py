@@ -21,7 +21,7 @@ class Edge:
 
     Each address has its own pools, as Cloudflare's machines do: HTTP/2 connections shared by up to
     200 streams, HTTP/1.1 ones used by one request after the other, all kept until they were idle for
-    times.idle. `target` may be changed: new connections go there."""
+    times.idle."""
 
     def __init__(self, addresses, target: tuple[str, int], sni: str, ca, client_certificate=None,
                  times: Times = Times(), seed: int = 1):  # fmt: skip
@@ -54,6 +54,15 @@ class Edge:
         for connection in kept:
             connection.close()
         await asyncio.gather(*(connection.closed() for connection in kept))
+
+    def turn_to(self, target: tuple[str, int]) -> None:
+        """Another origin from now on, as a load balancer does it. HTTP/2 connections to the old one go on
+        until it says GOAWAY. HTTP/1.1 ones are not used again: an origin cannot take one back without
+        crossing a request (RFC 9112 §9.3.1)."""
+        self.target = target
+        for pool in self._pools.values():
+            for connection in pool:
+                connection.told = connection.told or connection.name != "h2"
 
     def failures(self) -> list[Outcome]:
         """What visitors were shown pages of Cloudflare's own for."""
@@ -133,8 +142,9 @@ class Edge:
         """A connection with room; the caller's exchange begins before anybody else can ask."""
         key = (source, http)
         while True:
-            for connection in self._pools.get(key, ()):
-                if connection.room():
+            for connection in list(self._pools.get(key, ())):
+                self._tire(connection, connection.rested_since)
+                if not connection.let_go and connection.room():
                     return connection, connection.served > 0
             opening = self._opening.get(key)
             if opening is None or http != "h2":
@@ -187,10 +197,13 @@ class Edge:
                 connection.close()
         elif not connection.busy():
             rested = connection.rested_since
-            connection.loop.call_later(self.times.idle, self._tired, connection, rested)
+            connection.loop.call_later(self.times.idle, self._tire, connection, rested)
 
-    def _tired(self, connection: Connection, rested: float) -> None:
-        if connection.rested_since == rested and not connection.busy():
+    def _tire(self, connection: Connection, rested: float) -> None:
+        """Lets go of one that has been idle for long enough."""
+        age = connection.loop.time() - rested
+        if connection.rested_since == rested and not connection.busy() and age > self.times.idle - 0.001:
+            connection.let_go = True
             self._drop(connection)
             connection.close()
 

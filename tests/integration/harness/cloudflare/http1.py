@@ -20,6 +20,7 @@ class Connection:
         self.loop = asyncio.get_running_loop()
         self.served = 0
         self.told = False  # to send no more on it
+        self.let_go = False  # by Cloudflare
         self.ended_at: float | None = None
         self.failure: Failed | None = None  # how it ended, if not by a close
         self.rested_since = self.loop.time()
@@ -103,6 +104,7 @@ class Http1(Connection):
         if self.ended:
             raise self.gone()
         writer = self.loop.create_task(self.wire.write(self._head(request) + (request.body or b"")))
+        writer.add_done_callback(lambda _: self._news.set())
         try:
             response = await self._response(request, writer)
             if response.status != 101:
@@ -138,8 +140,8 @@ class Http1(Connection):
         lines += [f"{name.title()}: {value}" for name, value in request.headers]
         return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
 
-    async def more(self, writer=None) -> bytearray:
-        """Waits for bytes and gives all that there are: 524 if none come, 520 at the end."""
+    async def more(self, writer=None) -> None:
+        """Waits for bytes, or the end of `writer`: 524 if nothing comes, 520 at the end."""
         self._news.clear()
         if self.ended:
             raise self.gone() if not self._bytes else Failed(520, "cut_off", self.failure or "closed")
@@ -152,7 +154,6 @@ class Http1(Connection):
                 if writer is None or writer.done():
                     self.told = True
                     raise Failed(524, "read_timeout") from None
-        return self._bytes
 
     async def _response(self, request: Request, writer) -> Response:
         while True:
