@@ -1,6 +1,7 @@
 #include "sallyport/obs/health_minutes.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <numeric>
 
 namespace sallyport::obs {

@@ -22,10 +22,7 @@ void Worker::log_handshake(const Door& door, const session::ConnectionInfo& info
   const obs::RateLimit::Verdict sample = samples_.next(loop_.now());
   if (!sample.pass || !shared_.log.enabled(obs::Level::info)) return;
   const auto id = base::hex16(info.tls_id);
-  const tls::Certificate* const shown = facts.certificate;
-  const auto of_shown = [shown](const std::string& (tls::Certificate::*fact)() const noexcept) {
-    return shown == nullptr ? std::string_view{} : std::string_view((shown->*fact)());
-  };
+  const tls::Certificate* const certificate = facts.certificate;
   const bool spoken = facts.protocol != tls::Protocol::none;
   shared_.log.event(
       obs::Level::info, "handshake_done",
@@ -44,8 +41,8 @@ void Worker::log_handshake(const Door& door, const session::ConnectionInfo& info
        {"alpn", spoken ? tls::to_string(facts.protocol) : std::string_view{}},
        {"resumed", facts.resumed},
        {"hello_retry", facts.hello_retried},
-       {"certificate_sha256", of_shown(&tls::Certificate::fingerprint_hex)},
-       {"certificate", of_shown(&tls::Certificate::label)},
+       {"certificate_sha256", tls::certificate_text(facts)},
+       {"certificate", certificate == nullptr ? std::string_view{} : std::string_view(certificate->label())},
        {"client_certificate", tls::to_string(facts.client_cert)},
        {"client_subject", facts.client_subject},
        {"health", unsigned{info.health}},

@@ -145,12 +145,14 @@ void Engine::expect_sni(SniState state, std::string_view name) noexcept {
 
 void Engine::settle() noexcept {
   expected_name_ = {};
+  certificates_ = {};
   error_ = 0;
 }
 
 void Engine::watch_server(SSL_CTX* context) {
   SSL_CTX_set_info_callback(context, &Engine::on_info);
   SSL_CTX_set_client_hello_cb(context, &Engine::on_client_hello, nullptr);
+  SSL_CTX_set_session_ticket_cb(context, &Engine::on_ticket, nullptr, nullptr);
 }
 
 void Engine::watch_client(SSL_CTX* context) {
@@ -204,6 +206,37 @@ bool Engine::same_sni(SSL* ssl) const {
   return parse_server_name(std::span(copy).first(size), name) &&
          std::equal(name.name.begin(), name.name.end(), expected_name_.begin(), expected_name_.end(),
                     [](std::uint8_t a, char b) { return a == static_cast<std::uint8_t>(b); });
+}
+
+const Certificate* Engine::shown() const noexcept {
+  const X509* leaf = SSL_get_certificate(ssl_.get());
+  const auto found = std::find_if(certificates_.begin(), certificates_.end(),
+                                  [leaf](const auto& certificate) { return certificate->leaf() == leaf; });
+  return found == certificates_.end() ? nullptr : found->get();
+}
+
+std::optional<Digest> Engine::session_certificate() const noexcept {
+  SSL_SESSION* const session = SSL_get_session(ssl_.get());
+  void* data = nullptr;
+  std::size_t size = 0;
+  Digest digest{};
+  if (session == nullptr || SSL_SESSION_get0_ticket_appdata(session, &data, &size) != 1 ||
+      size != digest.size()) {
+    return std::nullopt;
+  }
+  std::memcpy(digest.data(), data, size);
+  return digest;
+}
+
+// A ticket is about to be made. That of a resumed session has what the one before it had.
+int Engine::on_ticket(SSL* ssl, void*) {
+  if (SSL_session_reused(ssl) == 1) return 1;
+  if (const Certificate* const shown = of(ssl).shown(); shown != nullptr) {
+    const Digest& digest = shown->fingerprint();
+    // Without memory the ticket merely says less.
+    SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), digest.data(), digest.size());
+  }
+  return 1;
 }
 
 int Engine::on_new_session(SSL* ssl, SSL_SESSION* session) {

@@ -7,12 +7,14 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 
 #include "sallyport/net/socket_io.hpp"
+#include "sallyport/tls/certificate.hpp"
 #include "sallyport/tls/hello.hpp"
 #include "sallyport/tls/server_context.hpp"
 
@@ -66,6 +68,15 @@ class Engine {
 
   // What each ClientHello must say; the view outlives the handshake.
   void expect_sni(SniState state, std::string_view name) noexcept;
+  // Those that the host has, until settle(). The tickets say which one a session was made under.
+  void shows(std::span<const std::shared_ptr<const Certificate>> certificates) noexcept {
+    certificates_ = certificates;
+  }
+  // Of those, the one that is shown; nullptr: none was chosen.
+  [[nodiscard]] const Certificate* shown() const noexcept;
+  // The SHA-256 of the certificate that a resumed session was made under, if its ticket says.
+  [[nodiscard]] std::optional<Digest> session_certificate() const noexcept;
+
   // Forgets what only a handshake needs.
   void settle() noexcept;
 
@@ -91,6 +102,7 @@ class Engine {
   static long bio_control(BIO* bio, int command, long number, void* pointer);
   static void on_info(const SSL* ssl, int where, int value);
   static int on_client_hello(SSL* ssl, int* alert, void*);
+  static int on_ticket(SSL* ssl, void*);
   static int on_new_session(SSL* ssl, SSL_SESSION* session);
   [[nodiscard]] bool same_sni(SSL* ssl) const;
   void note_error(int result) noexcept;
@@ -100,6 +112,7 @@ class Engine {
   SslPtr ssl_;
   SessionSink sink_;
   std::string_view expected_name_;
+  std::span<const std::shared_ptr<const Certificate>> certificates_;
   std::string refused_subject_, refused_issuer_;
   unsigned long error_ = 0;
   std::optional<std::uint8_t> alert_sent_;

@@ -6,6 +6,7 @@
 
 #include "sallyport/tls/fingerprint.hpp"
 
+#include "openssl.hpp"
 #include "suites.hpp"
 #include "words.hpp"
 
@@ -135,6 +136,10 @@ Offer alpn_offer(const ClientHello& hello, const Policy* policy) {
 
 std::string offered_protocols(const ClientHello& hello) {
   return hello.has_alpn ? protocols(hello) : std::string();
+}
+
+std::string certificate_text(const Handshake& handshake) {
+  return handshake.certificate_sha256 ? hex(*handshake.certificate_sha256) : std::string();
 }
 
 Explanation explain(const HandshakeFailure& failure) {

@@ -31,7 +31,7 @@ bool is_ephemeral(std::string_view suite) noexcept {
   return suite.starts_with("ECDHE-") || suite.starts_with("DHE-");
 }
 
-// A resumed handshake shows no certificate. Of those that its host has now, the one that ends first.
+// Where a resumed session's certificate is gone: of those that its host has now, the one that ends first.
 const ChainStanding* standing_of(const Handshake& handshake) noexcept {
   if (handshake.certificate != nullptr) return &handshake.certificate->standing();
   const ChainStanding* first = nullptr;

@@ -25,9 +25,8 @@ constexpr std::string_view kPlainHttpAnswer =
     "This port speaks TLS and the request came in plain HTTP: use https://.\n";
 static_assert(kPlainHttpAnswer.size() - kPlainHttpAnswer.find("This port") == 71);
 
-const Certificate* shown_certificate(const HostEntry& host, const SSL* ssl) noexcept {
-  const X509* shown = SSL_get_certificate(ssl);
-  const auto same = [&](const auto& certificate) { return certificate->leaf() == shown; };
+const Certificate* certificate_of(const HostEntry& host, const Digest& sha256) noexcept {
+  const auto same = [&](const auto& certificate) { return certificate->fingerprint() == sha256; };
   const auto found = std::find_if(host.certificates.begin(), host.certificates.end(), same);
   return found == host.certificates.end() ? nullptr : found->get();
 }
@@ -202,6 +201,7 @@ bool ServerStream::make_engine() {
   }
   const ClientHello& hello = opening_->reader.hello();
   engine->expect_sni(hello.sni_state, hello.sni);
+  engine->shows(host.certificates);
   adopt(std::move(engine));
   return true;
 }
@@ -249,9 +249,13 @@ void ServerStream::succeed() {
   facts.hello_segmented = hello.segmented;
   facts.duration = now - opening->born;
   facts.busy = opening->busy + (now - opening->entered);
-  if (!facts.resumed) {
+  if (facts.resumed) {
+    facts.certificate_sha256 = engine_->session_certificate();
+    if (facts.certificate_sha256) facts.certificate = certificate_of(host, *facts.certificate_sha256);
+  } else {
     facts.sigalg = own_signature(ssl);
-    facts.certificate = shown_certificate(host, ssl);
+    facts.certificate = engine_->shown();
+    if (facts.certificate != nullptr) facts.certificate_sha256 = facts.certificate->fingerprint();
   }
   if (opening->terms->policy().client_auth != ClientAuthMode::off) {
     X509* certificate = SSL_get0_peer_certificate(ssl);
@@ -315,7 +319,7 @@ void ServerStream::report(const Verdict& verdict, std::optional<std::uint8_t> al
   failure.alert_sent = alert_sent;
   if (failure.fault == HelloFault::alert) failure.alert_received = opening.reader.alert();
   if (engine_ != nullptr) {
-    if (engine_->flight_sent()) failure.certificate = shown_certificate(*opening.host, engine_->ssl());
+    if (engine_->flight_sent()) failure.certificate = engine_->shown();
     failure.verify_code = SSL_get_verify_result(engine_->ssl());
     failure.client_subject = engine_->refused_subject();
     failure.client_issuer = engine_->refused_issuer();

@@ -107,7 +107,7 @@ def test_a_hello_retry(gw, told):
 
 
 @pytest.mark.parametrize("version", [V12, V13])
-def test_a_resumed_one_shows_no_certificate(gw, certs, version):
+def test_a_resumed_one_names_the_certificate_of_its_session(gw, certs, version):
     context = tls_context(certs.ca.pem, alpn=("http/1.1",), maximum=version)
     before = len(events(gw, "handshake_done"))
     session = visit(gw, context, "labelled.test")
@@ -115,10 +115,32 @@ def test_a_resumed_one_shows_no_certificate(gw, certs, version):
     lines = wait_until(lambda: len(found := events(gw, "handshake_done")[before:]) == 2 and found, "two lines")
     assert [line["resumed"] for line in lines] == [False, True]
     assert [line["sigalg"] for line in lines] == ["ecdsa_secp256r1_sha256", ""]
-    assert [line["certificate"] for line in lines] == ["k8s/web-tls", ""]
+    assert [line["certificate"] for line in lines] == ["k8s/web-tls"] * 2
+    assert lines[0]["certificate_sha256"] == lines[1]["certificate_sha256"]
     assert lines[0]["tls_id"] != lines[1]["tls_id"]
     if version == V12:
         assert lines[1]["group"] == ""  # no key exchange at all
+
+
+@pytest.mark.parametrize("version", [V12, V13])
+def test_a_session_outlives_its_certificate_and_still_names_it(gateway, certs, origin, tmp_path, version):
+    """Of two, the one that was shown; after a renewal, and in the tickets of a resumed session too."""
+    made = configuration(certs, origin, tmp_path)
+    gw = gateway(made)
+    context = tls_context(certs.ca.pem, alpn=("http/1.1",), maximum=version)
+    session = visit(gw, context, "both.test")
+    renewed = config.host("both.test", [certs.ca.leaf("both.test"), certs.ca.leaf("both.test", key="rsa")],
+                          [{"upstream": "web"}])  # fmt: skip
+    made["hosts"] = [renewed if host["names"] == ["both.test"] else host for host in made["hosts"]]
+    assert gw.reload(made)
+    session = visit(gw, context, "both.test", session)
+    visit(gw, context, "both.test", session)
+    visit(gw, context, "both.test")
+    lines = wait_until(lambda: len(found := events(gw, "handshake_done")) == 4 and found, "four lines", process=gw)
+    assert [line["resumed"] for line in lines] == [False, True, True, False]
+    digests = [line["certificate_sha256"] for line in lines]
+    assert digests[0] == digests[1] == digests[2] != digests[3]
+    assert [line["certificate"] != "" for line in lines] == [True, False, False, True]
 
 
 def test_the_clients_certificate(gw, certs):

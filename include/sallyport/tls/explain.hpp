@@ -44,6 +44,9 @@ struct Explanation {
 // Of a hello's ALPN, as in `offered` above; empty if it had none.
 [[nodiscard]] std::string offered_protocols(const ClientHello& hello);
 
+// The SHA-256 of the certificate of a handshake that was done, in hex; empty if it is not known.
+[[nodiscard]] std::string certificate_text(const Handshake& handshake);
+
 // The hint alone, from sets already made.
 [[nodiscard]] std::string hint_of(const HandshakeFailure& failure, const Explanation& sets);
 

@@ -41,8 +41,10 @@ struct Handshake {
   bool hello_retried = false;
   bool hello_segmented = false;
   ClientCertResult client_cert = ClientCertResult::off;
-  std::string client_subject;                // of a verified client certificate, RFC 2253
-  const Certificate* certificate = nullptr;  // the one that was shown; nullptr when resumed
+  std::string client_subject;  // of a verified client certificate, RFC 2253
+  // The one that was shown, or that the resumed session was made under; nullptr: the host has it no more.
+  const Certificate* certificate = nullptr;
+  std::optional<Digest> certificate_sha256;  // of the same, also when it is gone
   base::Duration duration{};                 // from accept to our last look at it
   base::Duration busy{};                     // of it, spent computing
 };

@@ -1,5 +1,6 @@
 // What /status tells of the last minute and of the running one is what was counted in them.
 #include <thread>
+#include <vector>
 
 #include "sallyport/obs/health_minutes.hpp"
 

@@ -54,7 +54,7 @@ TEST_CASE("a certificate counts by its dates") {
   };
   CHECK(left(30) == 100);
   CHECK(left(29) == 99);
-  CHECK(left(15) == 93);   // 92.5
+  CHECK(left(15) == 93);  // 92.5
   CHECK(left(2) == 86);
   CHECK(left(0) == 85);
   CHECK(left(-1) == 65);
