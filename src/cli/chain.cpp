@@ -2,7 +2,6 @@
 // fail. For people as text, for scripts as JSON.
 #include "sallyport/tls/chain.hpp"
 
-#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <cstdio>
@@ -12,6 +11,7 @@
 
 #include <boost/json.hpp>
 
+#include "certificate_words.hpp"
 #include "commands.hpp"
 
 namespace sallyport::cli {
@@ -24,43 +24,6 @@ using tls::ChainFinding;
 using tls::ChainPath;
 using tls::ChainReport;
 using SetPtr = std::shared_ptr<const tls::CertificateSet>;
-
-constexpr std::size_t kNamesShown = 5;
-
-std::string time_text(base::WallTime time) {
-  const std::time_t seconds = base::WallClock::to_time_t(time);
-  std::tm parts{};
-  ::gmtime_r(&seconds, &parts);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
-  return text;
-}
-
-std::string_view word_of(ChainCertificate::From from) {
-  switch (from) {
-    case ChainCertificate::From::given:
-      return "given";
-    case ChainCertificate::From::intermediates:
-      return "intermediates";
-    case ChainCertificate::From::roots:
-      break;
-  }
-  return "roots";
-}
-
-std::string_view word_of(ChainPath::End end) {
-  switch (end) {
-    case ChainPath::End::trusted:
-      return "trusted";
-    case ChainPath::End::unknown_root:
-      return "unknown_root";
-    case ChainPath::End::missing_issuer:
-      return "missing_issuer";
-    case ChainPath::End::too_deep:
-      break;
-  }
-  return "too_deep";
-}
 
 // What the examination stands on; the sets must outlive the request.
 struct Inputs {
@@ -133,7 +96,7 @@ class Printer {
     const ChainCertificate& c = report_.certificates[index];
     std::printf("%3zu. %s\n", number, d.subject.c_str());
     std::printf("     issuer       %s\n", d.issuer.c_str());
-    if (!d.names.empty()) std::printf("     names        %s\n", names(d.names).c_str());
+    if (!d.names.empty()) std::printf("     names        %s\n", names_text(d.names).c_str());
     std::printf("     valid        %s to %s\n", time_text(d.not_before).c_str(),
                 time_text(d.not_after).c_str());
     std::printf("     key          %s, signed with %s\n", d.key.c_str(), d.signature.c_str());
@@ -141,13 +104,6 @@ class Printer {
     std::printf("     SPKI SHA-256 %s\n", d.spki_sha256.c_str());
     if (!d.issuer_url.empty()) std::printf("     issuer's URL %s\n", d.issuer_url.c_str());
     std::printf("     from         %s, certificate %zu\n", c.file.c_str(), c.place);
-  }
-
-  static std::string names(const std::vector<std::string>& all) {
-    std::string text;
-    for (std::size_t i = 0; i < std::min(all.size(), kNamesShown); ++i) text += (i == 0 ? "" : ", ") + all[i];
-    if (all.size() > kNamesShown) text += " and " + std::to_string(all.size() - kNamesShown) + " more";
-    return text;
   }
 
   void print_path(std::size_t number, const ChainPath& path) const {

@@ -58,6 +58,54 @@ CLI::App* add_doctor(CLI::App& app, DoctorArguments& arguments) {
   return command;
 }
 
+std::vector<tls::ProbeKind> kinds_of(const std::vector<std::string>& names) {
+  std::vector<tls::ProbeKind> kinds;
+  for (const std::string& name : names) {
+    const std::optional<tls::ProbeKind> kind = tls::find_probe_kind(name);
+    if (!kind) {
+      std::string known;
+      for (const tls::ProbeKindText& one : tls::probe_kinds())
+        known += (known.empty() ? "" : ", ") + std::string(one.name);
+      throw CLI::ValidationError("--as", "no client is called " + name + "; there are " + known);
+    }
+    kinds.push_back(*kind);
+  }
+  return kinds;
+}
+
+CLI::App* add_probe(CLI::App& app, ProbeArguments& arguments) {
+  CLI::App* command = app.add_subcommand(
+      "probe",
+      "connect to any TLS server as clients of several kinds, and say what fails, why, and what to change");
+  command->add_option("HOST:PORT", arguments.target, "the server; port 443 if left out, [::1]:443 for IPv6")
+      ->required();
+  command->add_option_function<std::string>(
+      "--sni", [&arguments](const std::string& name) { arguments.sni = name; },
+      "the name to ask for, and that the certificate must hold; HOST if left out, \"\" for none");
+  command->add_option("--connect", arguments.connect,
+                      "ADDRESS or ADDRESS:PORT to connect to instead of HOST");
+  command
+      ->add_option_function<double>(
+          "--timeout",
+          [&arguments](double seconds) {
+            arguments.timeout = base::Milliseconds(static_cast<std::int64_t>(seconds * 1000));
+          },
+          "seconds for each connection; 5 if left out")
+      ->check(CLI::Range(0.1, 600.0));
+  command
+      ->add_option_function<std::vector<std::string>>(
+          "--as", [&arguments](const std::vector<std::string>& names) { arguments.kinds = kinds_of(names); },
+          "only as clients of these kinds: tls13, cloudflare-13, …")
+      ->delimiter(',');
+  command->add_option("--roots", arguments.roots,
+                      "PEM file of the roots that clients have; the system's if left out");
+  command->add_option("--intermediates", arguments.intermediates,
+                      "PEM file of intermediates, to name one that the server does not send");
+  command->add_flag("!--no-http", arguments.http, "end behind the handshake, ask for nothing");
+  command->add_flag("--json", arguments.as_json, "as JSON");
+  return command;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -81,6 +129,8 @@ int main(int argc, char** argv) {
 
   DoctorArguments doctor_arguments;
   CLI::App* doctor_command = add_doctor(app, doctor_arguments);
+  ProbeArguments probe_arguments;
+  CLI::App* probe_command = add_probe(app, probe_arguments);
 
   CLI::App* schema_command =
       app.add_subcommand("schema", "print the configuration's JSON Schema, for editors");
@@ -96,6 +146,7 @@ int main(int argc, char** argv) {
     if (check_command->parsed()) return check(check_config);
     if (chain_command->parsed()) return chain(chain_arguments);
     if (doctor_command->parsed()) return doctor(doctor_arguments);
+    if (probe_command->parsed()) return probe(probe_arguments);
     if (schema_command->parsed()) return schema();
     if (version_command->parsed()) return version();
   } catch (const std::exception& error) {

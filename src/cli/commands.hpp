@@ -8,6 +8,7 @@
 
 #include "sallyport/base/clock.hpp"
 #include "sallyport/config/load.hpp"
+#include "sallyport/tls/probe.hpp"
 
 namespace sallyport::cli {
 
@@ -37,6 +38,18 @@ struct DoctorArguments {
   bool as_json = false;
 };
 
+struct ProbeArguments {
+  std::string target;              // HOST:PORT
+  std::optional<std::string> sni;  // empty: the host, if it is a name; "": none is sent
+  std::string connect;             // ADDRESS or ADDRESS:PORT instead of the host; may be empty
+  base::Milliseconds timeout{5000};
+  std::vector<tls::ProbeKind> kinds;  // empty: all
+  std::string roots;                  // empty: the system's
+  std::string intermediates;          // empty: none
+  bool http = true;                   // a first word of it, behind the handshake
+  bool as_json = false;
+};
+
 // "2026-01-31", "2026-01-31T12:00:00Z" or "@" and seconds since 1970; nothing for anything else.
 [[nodiscard]] std::optional<base::WallTime> parse_time(const std::string& text);
 
@@ -44,6 +57,8 @@ struct DoctorArguments {
 [[nodiscard]] int check(const std::filesystem::path& config);
 [[nodiscard]] int chain(const ChainArguments& arguments);
 [[nodiscard]] int doctor(const DoctorArguments& arguments);
+// 0: nothing is wrong, 1: something is, 2: wrong usage, or the server cannot be connected to.
+[[nodiscard]] int probe(const ProbeArguments& arguments);
 [[nodiscard]] int schema();
 [[nodiscard]] int version();
 

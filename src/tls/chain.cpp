@@ -48,6 +48,7 @@ class Examination {
     const std::string text = "certificate " + std::to_string(one.place);
     return one.file == request_.given->file() ? text : text + " of " + one.file;  // one of several files
   }
+  [[nodiscard]] const char* not_sent() const { return request_.received ? "" : " and is not sent"; }
   [[nodiscard]] std::string nth(std::size_t i) const { return place(i) + ", " + named(i) + ","; }
   void tell(Severity severity, ChainReason reason, std::size_t certificate, std::string text) {
     ChainFinding finding;
@@ -83,7 +84,8 @@ ChainFinding Examination::missing_issuer(std::size_t last) const {
   finding.issuer = issuer_text(at(last));
   finding.issuer_url = issuer_url_text(at(last));
   finding.text =
-      "the issuer of " + named(last) + " is missing: \"" + finding.issuer + "\" is not in the file";
+      "the issuer of " + named(last) + " is missing: \"" + finding.issuer +
+      (request_.received ? "\" is not sent" : "\" is not in the file");
   if (walk_.issuer_has_another_key(last)) {
     finding.text += " (there is a certificate of that name, but with another key)";
   }
@@ -230,15 +232,16 @@ void Examination::tell_leftovers() {
     if (i == walk_.leaf() || twice) continue;
     if (!on_a_path(i, false)) {
       tell(Severity::warning, ChainReason::unrelated, i,
-           nth(i) + " has nothing to do with " + named(walk_.leaf()) + " and is not sent: remove it");
+           nth(i) + " has nothing to do with " + named(walk_.leaf()) + not_sent() + ": remove it");
     } else if (is_self_signed(at(i))) {
       tell(Severity::warning, ChainReason::root_included, i,
-           nth(i) + " is a root and is not sent: clients have it or do not trust it; remove it");
+           nth(i) + " is a root" + not_sent() + ": clients have it or do not trust it; remove it");
     } else if (report_.complete() && !on_a_path(i, true)) {
       const auto dates = examine_dates(at(i), request_.at, base::Seconds(0));
       if (dates) {
         tell(Severity::warning, dates->reason, i,
-             nth(i) + " " + dates->text + "; the chain is complete without it and it is not sent: remove it");
+             nth(i) + " " + dates->text + "; the chain is complete without it" +
+                 (request_.received ? "" : " and it is not sent") + ": remove it");
       } else {
         tell(Severity::info, ChainReason::unneeded, i,
              nth(i) + " is on no way to a root that is known here; it is sent for clients that know another");

@@ -191,6 +191,10 @@ std::uint16_t curve_of(const Certificate& certificate) noexcept {
   return certificate.key_type() == KeyType::ecdsa ? kCurves[curve_index(certificate)] : std::uint16_t{0};
 }
 
+std::span<const std::uint16_t> cloudflare_suites() noexcept {
+  return kCloudflare;
+}
+
 bool offers_as_cloudflare(const U16View& suites) noexcept {
   std::size_t found = 0;
   for (const std::uint16_t suite : suites) {

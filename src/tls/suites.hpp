@@ -37,7 +37,9 @@ enum class SuiteExchange : std::uint8_t { any, ecdhe, dhe, rsa, other };
 // The curve of an ECDSA key; 0 for others.
 [[nodiscard]] std::uint16_t curve_of(const Certificate& certificate) noexcept;
 
-// Whether the TLS 1.2 suites are those that Cloudflare offers an origin.
+// The TLS 1.2 suites that Cloudflare offers an origin, in its order.
+[[nodiscard]] std::span<const std::uint16_t> cloudflare_suites() noexcept;
+// Whether a client's are those.
 [[nodiscard]] bool offers_as_cloudflare(const U16View& suites) noexcept;
 
 }  // namespace sallyport::tls

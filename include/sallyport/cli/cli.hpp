@@ -1,4 +1,4 @@
-// The command line: `sallyport run | check | chain | doctor | version`. One file a command; exit codes are
+// The command line: `sallyport run | check | chain | doctor | probe | version`. One file a command; exit codes are
 // 0 = done, 1 = the configuration or the start failed (said on stderr), 2 = wrong usage.
 #pragma once
 

@@ -41,6 +41,7 @@ struct ChainRequest {
   std::string host;                               // a name or address that the leaf must hold; may be empty
   base::WallTime at{};
   ChainUse use = ChainUse::server;
+  bool received = false;  // `given` came from a server: the findings speak of what it sends, not of a file
   ChainLimits limits{};
 };
 
