@@ -313,34 +313,38 @@ void Judgement::http(ProbeKind kind) {
   const ProbeRow* row = rows_.row(kind);
   if (row == nullptr || !row->talk || is_explained(kind)) return;
   const ProbeTalk& talk = *row->talk;
-  if (talk.end == ProbeEnd::alert || (row->result.certificate_asked && talk.end != ProbeEnd::done)) return;
+  if (row->result.certificate_asked && talk.end != ProbeEnd::done) return;  // told with the certificate
+  Kinds kinds{kind};
+  const ProbeRow* other = rows_.row(ProbeKind::no_alpn);
+  const bool alike = other != nullptr && other->talk && !other->talk->h2 && other->talk->end == talk.end;
+  if (kind == ProbeKind::http1_only && alike) kinds.push_back(ProbeKind::no_alpn);
   if (talk.h2 && talk.end != ProbeEnd::done) {
     tell(Severity::fail, "h2_not_spoken",
          "the server chooses h2 by ALPN and does not speak it (" + row->note +
              "): take h2 out of its ALPN, or have what stands behind it speak HTTP/2",
-         kUnknownError, {kind});
+         kUnknownError, std::move(kinds));
   } else if (talk.end == ProbeEnd::timeout) {
     tell(Severity::fail, "http_no_answer",
          "the server does not answer a HEAD request in time (" + row->note + "): see what it waits for", 524,
-         {kind});
+         std::move(kinds));
   } else if (talk.end != ProbeEnd::done) {
     tell(Severity::fail, "http_malformed",
          "the server does not answer a HEAD request by HTTP/1.1 (" + row->note + "): see its log",
-         kUnknownError, {kind});
+         kUnknownError, std::move(kinds));
   } else if (talk.goaway) {
     tell(Severity::warn, "h2_goaway", "the server ends a fresh HTTP/2 connection at once (" + row->note + ")",
-         kUnknownError, {kind});
+         kUnknownError, std::move(kinds));
   } else if (!talk.h2 && talk.head_bytes > kCloudflareHead) {
     tell(Severity::fail, "response_head_too_large",
          "the response's head is larger than 128 KiB, more than Cloudflare takes: send smaller fields and "
          "cookies",
-         kUnknownError, {kind});
+         kUnknownError, std::move(kinds));
   } else if (!talk.h2 && talk.status < 400 && !talk.keeps_alive) {
     tell(
         Severity::warn, "no_keep_alive",
         "the server closes the connection behind each response: every request costs a handshake; let it keep "
         "connections, behind Cloudflare for more than 900 s",
-        0, {kind});
+        0, std::move(kinds));
   }
 }
 
@@ -363,7 +367,7 @@ void Judgement::protocols() {
   client_certificate();
   http(ProbeKind::h2_only);
   http(ProbeKind::http1_only);
-  if (!is_explained(ProbeKind::http1_only)) http(ProbeKind::no_alpn);
+  http(ProbeKind::no_alpn);
 }
 
 // Required is what Authenticated Origin Pulls want, and what keeps everybody else out.
@@ -490,7 +494,7 @@ void Judgement::unexplained() {
     const bool grave =
         kind == ProbeKind::tls13 || kind == ProbeKind::tls12 || kind == ProbeKind::cloudflare_13;
     const std::string_view name =
-        row.reason == HandshakeReason::none ? std::string_view("http") : to_string(row.reason);
+        row.reason == HandshakeReason::none ? std::string_view("other") : to_string(row.reason);
     tell(grave ? Severity::fail : Severity::warn, name,
          std::string(tls::about(kind).about) + " fails: " + row.note, grave ? kHandshakeFailed : 0, {kind});
   }

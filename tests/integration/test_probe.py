@@ -19,6 +19,10 @@ from harness.config import basic
 from harness.nginx import Nginx, Server
 
 CLOUDFLARE = ["cloudflare-13", "cloudflare-12"]
+DOCS = (pathlib.Path(__file__).parents[2] / "docs" / "probe.md").read_text()
+DOCUMENTED = set(re.findall(r"`(\w+)`", DOCS))
+CHAIN = {"missing_issuer", "unknown_root", "wrong_order", "root_included", "expired", "near_expiry", "name_not_covered",
+         "added"}  # fmt: skip
 CHACHA = "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
 
 
@@ -120,6 +124,7 @@ class Report:
         self.json = report
         self.rows = {row["client"]: row for row in report["clients"]}
         self.findings = report["findings"]
+        assert {one["name"] for one in self.findings} <= DOCUMENTED | CHAIN
 
     def names(self, *severities: str) -> list[str]:
         return [one["name"] for one in self.findings if one["severity"] in (severities or ("fail", "warn"))]
@@ -433,7 +438,7 @@ def test_what_is_no_http_and_what_never_comes_is_found(probe, files):
         report = probe(port, "--as", "http1-only")
     assert report.names() == ["http_malformed"] and report.findings[0]["cloudflare"] == 520
     with tls_server(files.rsa, lambda stream: b"") as port:
-        report = probe(port, "--as", "http1-only", "--timeout", "0.5")
+        report = probe(port, "--as", "http1-only,no-alpn", "--timeout", "0.5")
     assert report.names() == ["http_no_answer"] and report.findings[0]["cloudflare"] == 524
 
 

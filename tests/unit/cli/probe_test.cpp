@@ -1,5 +1,7 @@
 // The verdict over all clients: one finding a cause, told from what the others met. And what a server
 // says comes out harmless.
+#include <fstream>
+#include <iterator>
 #include <string>
 
 #include "sallyport/tls/names.hpp"
@@ -158,12 +160,23 @@ TEST_CASE("a response's head is read as far as it is needed") {
   CHECK(large.head_bytes > kCloudflareHead);
 }
 
+TEST_CASE("docs/probe.md has each kind of client in the words of the code") {
+  std::ifstream file(SALLYPORT_SOURCE_DIR "/docs/probe.md");
+  const std::string docs{std::istreambuf_iterator<char>(file), {}};
+  for (const sallyport::tls::ProbeKindText& one : sallyport::tls::probe_kinds()) {
+    const std::string row = "| `" + std::string(one.name) + "` | " + std::string(one.about) + " |";
+    INFO(row);
+    CHECK(docs.find(row) != std::string::npos);
+  }
+}
+
 TEST_CASE("nothing of a stranger's text moves the cursor") {
   CHECK(printable("CN=Zürich, 日本 \"x\"") == "CN=Zürich, 日本 \"x\"");
   CHECK(printable("\x1b[31mred\r\n") == "\\x1b[31mred\\x0d\\x0a");
   CHECK(printable(std::string("\0\x7f", 2)) == "\\x00\\x7f");
-  CHECK(printable("\xc2\x9b") == "\\xc2\\x9b");               // CSI as one character
-  CHECK(printable("a\xe2\x80\xaeb") == "a\\xe2\\x80\\xaeb");  // right-to-left override
+  CHECK(printable("\xc2\x9b") == "\\xc2\\x9b");  // CSI as one character
+  CHECK(printable("a\xe2\x80\xae"
+                  "b") == "a\\xe2\\x80\\xaeb");  // right-to-left override
   CHECK(printable("\xe2\x81\xa6") == "\\xe2\\x81\\xa6");
   CHECK(printable("\xc0\xaf\xff") == "\\xc0\\xaf\\xff");  // not UTF-8
   CHECK(printable("\xed\xa0\x80") == "\\xed\\xa0\\x80");  // a surrogate
