@@ -101,8 +101,6 @@ std::string unreachable_text(BlockingSocket::Status status, base::Milliseconds t
     case BlockingSocket::Status::unreachable:
       return "cannot be reached: no route, or no address of that kind here; Cloudflare's visitors see error "
              "523";
-    case BlockingSocket::Status::reset:
-      return "resets the connection before it stands; Cloudflare's visitors see error 521";
     default:
       return "cannot be connected to";
   }
@@ -181,10 +179,11 @@ class Probing {
     for (const net::Endpoint& one : all) {
       BlockingSocket socket;
       const auto status = socket.connect(one, base::Clock::now() + arguments_.timeout);
-      if (status == BlockingSocket::Status::ok) {
+      // A reset came behind the connection: there is a server, and it let us in for a moment.
+      if (status == BlockingSocket::Status::ok || status == BlockingSocket::Status::reset) {
         endpoint_ = one;
         report_.address = one.to_string();
-        first_ = std::move(socket);
+        if (status == BlockingSocket::Status::ok) first_ = std::move(socket);
         return true;
       }
       refuse(one.to_string(), unreachable_text(status, arguments_.timeout));
@@ -232,7 +231,7 @@ class Probing {
       row.result.kind = kind;
       row.result.end =
           status == BlockingSocket::Status::timeout ? tls::ProbeEnd::timeout : tls::ProbeEnd::reset;
-      row.result.detail = "no longer connects";
+      if (status != BlockingSocket::Status::reset) row.result.detail = "no longer connects";
       report_.rows.push_back(std::move(row));
       return;
     }
