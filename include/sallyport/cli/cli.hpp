@@ -1,5 +1,6 @@
-// The command line: `sallyport run | check | chain | doctor | probe | version`. One file a command; exit codes are
-// 0 = done, 1 = the configuration or the start failed (said on stderr), 2 = wrong usage.
+// The command line: `sallyport run | check | chain | doctor | probe | version`. One file a command. Exit
+// codes are 0 = done, 1 = the configuration or the start failed (said on stderr), 2 = wrong usage; doctor
+// has 3 for warnings alone.
 #pragma once
 
 namespace sallyport::cli {
