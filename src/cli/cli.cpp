@@ -55,6 +55,19 @@ CLI::App* add_doctor(CLI::App& app, DoctorArguments& arguments) {
       "system's if left out");
   add_time(*command, arguments.at);
   command->add_flag("--json", arguments.as_json, "as JSON");
+  CLI::Option* live =
+      command->add_flag("--live", arguments.live,
+                        "also connect to the gateway that runs, as Cloudflare would, and tell what happened");
+  command->add_option("--connect", arguments.connect, "it is at ADDRESS:PORT; the listener's own if left out")
+      ->needs(live);
+  command->add_option("--host", arguments.host, "ask for this name alone; one of each host if left out")
+      ->needs(live);
+  CLI::Option* certificate =
+      command->add_option("--client-cert", arguments.client_certificate,
+                          "PEM file of the certificate that Cloudflare shows (Authenticated Origin Pulls)");
+  CLI::Option* key = command->add_option("--client-key", arguments.client_key, "PEM file of its key");
+  certificate->needs(live)->needs(key);
+  key->needs(certificate);
   return command;
 }
 

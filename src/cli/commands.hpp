@@ -35,6 +35,10 @@ struct DoctorArguments {
   std::filesystem::path config;
   std::string roots;  // that Cloudflare trusts; empty: the system's
   std::optional<base::WallTime> at;
+  bool live = false;                           // also talk to the gateway that runs
+  std::string connect;                         // there: ADDRESS:PORT; empty: the listener's address
+  std::string host;                            // this name alone; empty: one of each host
+  std::string client_certificate, client_key;  // PEM; empty: none
   bool as_json = false;
 };
 

@@ -12,6 +12,7 @@
 #include "sallyport/tls/version.hpp"
 
 #include "commands.hpp"
+#include "doctor_live.hpp"
 
 namespace sallyport::cli {
 
@@ -66,6 +67,31 @@ json::object finding_json(const Finding& finding) {
   to["line"] = placed ? json::value(finding.origin.line) : json::value();
   to["column"] = placed ? json::value(finding.origin.column) : json::value();
   return to;
+}
+
+bool complain(const std::string& what) {
+  std::fprintf(stderr, "%s\n", what.c_str());
+  return false;
+}
+
+// Before anything is examined; false, and told, if an argument is of no use.
+bool read_live(const DoctorArguments& arguments, base::WallTime now, LiveArguments& live) {
+  live.host = arguments.host;
+  if (!arguments.connect.empty()) {
+    live.connect = net::Endpoint::parse(arguments.connect);
+    if (!live.connect || live.connect->port == 0)
+      return complain("--connect: expected 192.0.2.1:443 or [2001:db8::1]:443, found " + arguments.connect);
+  }
+  if (arguments.client_certificate.empty()) return true;
+  tls::Notes notes;
+  tls::CertificatePool pool;
+  live.certificate = pool.load(
+      {arguments.client_certificate, arguments.client_key, "client", tls::ChainUse::client}, now, notes);
+  if (live.certificate != nullptr) return true;
+  for (const tls::Note& note : notes.items()) {
+    if (note.severity == tls::Note::Severity::error) complain(note.text);
+  }
+  return false;
 }
 
 int exit_code(const Report& report) {
@@ -135,13 +161,19 @@ int doctor(const DoctorArguments& arguments) {
     std::fprintf(stderr, "%s %s\n", arguments.roots.c_str(), why.c_str());
     return kFailed;
   }
+  LiveArguments live;
+  if (!read_live(arguments, now, live)) return kFailed;
   config::Loaded loaded = config::load_and_validate(arguments.config);
   std::vector<config::Problem> problems = std::move(loaded.problems);
   Report examined;
   if (!config::has_errors(problems)) {
     const runtime::DryBuild built = runtime::dry_build(std::move(loaded.model), now);
     problems.insert(problems.end(), built.problems.begin(), built.problems.end());
-    if (built.model != nullptr) examine({*built.model, built.tls.get(), roots.get(), now}, examined);
+    if (built.model != nullptr) {
+      const Patient patient{*built.model, built.tls.get(), roots.get(), now};
+      examine(patient, examined);
+      if (arguments.live) examine_live(patient, live, examined);
+    }
   }
   Report report;
   add_problems(problems, examined, report);

@@ -87,6 +87,7 @@ class Addresses {
   [[nodiscard]] std::vector<std::string> missing_of_cloudflare() const;
   [[nodiscard]] bool has_all_of_cloudflare() const { return missing_of_cloudflare().empty(); }
   [[nodiscard]] bool has_some_of_cloudflare() const;
+  [[nodiscard]] bool contains(const net::IpAddress& address) const { return set_.contains(address); }
 
  private:
   net::CidrSet set_;

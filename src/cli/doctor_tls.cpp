@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <map>
 
+#include "sallyport/net/block_list.hpp"
 #include "sallyport/tls/cloudflare.hpp"
 #include "sallyport/tls/version.hpp"
 
@@ -157,6 +158,44 @@ void suites12(const config::Host& host, const tls::Policy& policy, const tls::Cl
   }
 }
 
+// The policies under which Cloudflare's hello comes in, from any of its ranges and for any of the names; a
+// rule that refuses it is told.
+std::vector<const tls::Policy*> policies_of(const config::Host& host, const tls::HostEntry& entry,
+                                            Report& report) {
+  const tls::Policy& own = entry.own.policy();
+  std::vector<const tls::Policy*> found;
+  std::vector<std::string> refusing;
+  const auto add = [](auto& list, const auto& item) {
+    if (std::find(list.begin(), list.end(), item) == list.end()) list.push_back(item);
+  };
+  for (const std::string& name : host.names) {
+    const std::string asked = name.starts_with('*') ? "www" + name.substr(1) : name;
+    for (const net::Cidr& block : net::cloudflare_blocks()) {
+      const auto rule = tls::cloudflare_rule(own, asked, block.network);
+      if (!rule) {
+        add(found, &own);
+      } else if (own.rules[*rule].refuses()) {
+        add(refusing, own.rules[*rule].name);
+      } else {
+        add(found, &entry.picked[*rule].policy());
+      }
+      if (own.rules.empty()) break;
+    }
+    if (own.rules.empty()) break;
+  }
+  Scribe scribe(report, subject_of(host), host.origin);
+  if (!refusing.empty()) {
+    scribe.fail("rules",
+                "rule " + joined(refusing) + " of policy " + own.name + " refuses Cloudflare's hello",
+                "let it pass: when: { addresses: … } of others, or a rule before it", kHandshakeFailed);
+  } else if (!own.rules.empty()) {
+    std::vector<std::string> names;
+    for (const tls::Policy* policy : found) names.push_back(policy->name);
+    scribe.ok("rules", "the rules of policy " + own.name + " give Cloudflare the policy " + joined(names));
+  }
+  return found;
+}
+
 }  // namespace
 
 void examine_policies(const Patient& patient, Report& report) {
@@ -173,10 +212,12 @@ void examine_policies(const Patient& patient, Report& report) {
     const bool taken = std::any_of(entry.certificates.begin(), entry.certificates.end(),
                                    [](const auto& one) { return tls::cloudflare_takes(*one); });
     if (!taken) continue;  // told with the certificate
-    const tls::Policy& policy = entry.own.policy();
-    tls::CloudflareOverlap overlap = tls::meet_cloudflare(policy, entry.certificates);
-    suites12(host, policy, overlap, report);
-    uses.try_emplace(policy.name, Use{&policy, std::move(overlap), {}}).first->second.hosts.push_back(&host);
+    for (const tls::Policy* policy : policies_of(host, entry, report)) {
+      tls::CloudflareOverlap overlap = tls::meet_cloudflare(*policy, entry.certificates);
+      suites12(host, *policy, overlap, report);
+      uses.try_emplace(policy->name, Use{policy, std::move(overlap), {}})
+          .first->second.hosts.push_back(&host);
+    }
   }
   for (const config::TlsPolicy& configured : patient.model.tls.policies) {
     const auto use = uses.find(configured.name);

@@ -3,8 +3,10 @@
 #include <algorithm>
 
 #include "sallyport/config/cloudflare.hpp"
+#include "sallyport/tls/hello.hpp"
 
 #include "openssl.hpp"
+#include "probe_hello.hpp"
 #include "suites.hpp"
 
 namespace sallyport::tls {
@@ -66,6 +68,16 @@ CloudflareOverlap meet_cloudflare(const Policy& policy,
     overlap.no_retry = overlap.no_retry || group == cloudflare::kKeyShareGroup;
   }
   return overlap;
+}
+
+std::optional<std::size_t> cloudflare_rule(const Policy& policy, const std::string& sni,
+                                           const net::IpAddress& from) {
+  if (policy.rules.empty()) return std::nullopt;
+  HelloOffer offer = cloudflare_offer();
+  offer.sni = sni;
+  HelloReader reader;
+  if (reader.feed(hello_records(hello_message(offer))) != HelloReader::State::complete) return std::nullopt;
+  return policy.rules.match(reader.hello(), from);
 }
 
 bool cloudflare_takes(const Certificate& certificate) {

@@ -30,6 +30,7 @@ struct Settings {
   std::string suites = "DEFAULT";  // of TLS 1.2
   const char* groups = "X25519:P-256:P-384:P-521";
   const char* signatures = nullptr;  // OpenSSL's own
+  const char* suites13 = nullptr;    // likewise
   std::string alpn = "\x02h2\x08http/1.1";
 };
 
@@ -42,8 +43,19 @@ std::string cloudflare_list() {
   return list;
 }
 
-Settings settings_of(ProbeKind kind) {
+// BoringSSL's lists (config/cloudflare.hpp), as far as this OpenSSL has what is in them.
+void dress_as_cloudflare(Settings& to) {
+  to.suites = cloudflare_list();
+  to.suites13 = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
+  to.groups = OpenSSL_version_num() >= 0x30500000UL ? "X25519MLKEM768:X25519:P-256:P-384" : kCurrentGroups;
+  to.signatures =
+      "ECDSA+SHA256:RSA-PSS+SHA256:RSA+SHA256:ECDSA+SHA384:RSA-PSS+SHA384:RSA+SHA384:RSA-PSS+SHA512:RSA+"
+      "SHA512";
+}
+
+Settings settings_of(ProbeKind kind, const ProbeTarget& target) {
   Settings to;
+  if (target.as_cloudflare) dress_as_cloudflare(to);
   switch (kind) {
     case ProbeKind::tls13:
       to.min = TLS1_3_VERSION;
@@ -99,6 +111,8 @@ SslCtxPtr make_context(const Settings& settings) {
     refuse("the versions");
   if (SSL_CTX_set_cipher_list(raw, settings.suites.c_str()) != 1) refuse("the cipher suites");
   if (SSL_CTX_set1_groups_list(raw, settings.groups) != 1) refuse("the groups");
+  if (settings.suites13 != nullptr && SSL_CTX_set_ciphersuites(raw, settings.suites13) != 1)
+    refuse("the suites of TLS 1.3");
   if (settings.signatures != nullptr && SSL_CTX_set1_sigalgs_list(raw, settings.signatures) != 1)
     refuse("the signature algorithms");
   // Zero is success, of this function alone.
@@ -189,7 +203,10 @@ std::vector<std::string> client_cas_of(SSL* ssl) {
 
 ProbeEngine::ProbeEngine(net::BlockingSocket socket, ProbeKind kind, const ProbeTarget& target,
                          const ProbeSession& session)
-    : socket_(std::move(socket)), context_(make_context(settings_of(kind))), ssl_(SSL_new(context_.get())) {
+    : socket_(std::move(socket)),
+      context_(make_context(settings_of(kind, target))),
+      ssl_(SSL_new(context_.get())),
+      certificate_(target.certificate) {
   if (!ssl_) refuse("a connection");
   SSL* ssl = ssl_.get();
   in_ = BIO_new(BIO_s_mem());
@@ -200,7 +217,7 @@ ProbeEngine::ProbeEngine(net::BlockingSocket socket, ProbeKind kind, const Probe
   SSL_set_app_data(ssl, this);
   SSL_CTX_set_info_callback(context_.get(), on_info);
   SSL_set_info_callback(ssl, on_info);
-  SSL_CTX_set_client_cert_cb(context_.get(), on_certificate_request);
+  SSL_set_cert_cb(ssl, on_certificate_request, this);
   SSL_CTX_sess_set_new_cb(context_.get(), on_session);
   SSL_set_tlsext_status_type(ssl, TLSEXT_STATUSTYPE_ocsp);
   if (!target.sni.empty()) {
@@ -227,9 +244,13 @@ void ProbeEngine::on_info(const SSL* ssl, int where, int value) {
   if ((value >> 8) == kFatal) self->alert_ = static_cast<std::uint8_t>(value & 0xff);
 }
 
-int ProbeEngine::on_certificate_request(SSL* ssl, X509** /*certificate*/, EVP_PKEY** /*key*/) {
-  static_cast<ProbeEngine*>(SSL_get_app_data(ssl))->certificate_asked_ = true;
-  return 0;  // has none
+// OpenSSL calls this when the server asks, and not before.
+int ProbeEngine::on_certificate_request(SSL* ssl, void* self) {
+  auto* engine = static_cast<ProbeEngine*>(self);
+  engine->certificate_asked_ = true;
+  const Certificate* own = engine->certificate_.get();
+  if (own == nullptr) return 1;  // goes on with none
+  return SSL_use_cert_and_key(ssl, own->leaf(), own->key(), own->intermediates(), 1);
 }
 
 int ProbeEngine::on_session(SSL* ssl, SSL_SESSION* session) {

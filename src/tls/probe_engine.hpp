@@ -30,7 +30,7 @@ class ProbeEngine {
 
  private:
   static void on_info(const SSL* ssl, int where, int value);
-  static int on_certificate_request(SSL* ssl, X509** certificate, EVP_PKEY** key);
+  static int on_certificate_request(SSL* ssl, void* self);
   static int on_session(SSL* ssl, SSL_SESSION* session);
 
   [[nodiscard]] ProbeEnd run_handshake(base::Instant deadline, std::string& detail);
@@ -47,6 +47,7 @@ class ProbeEngine {
   BIO* in_ = nullptr;   // of ssl_
   BIO* out_ = nullptr;  // of ssl_
   AnswerReader reader_;
+  std::shared_ptr<const Certificate> certificate_;
   std::optional<std::uint8_t> alert_;
   ProbeSession session_;
   bool certificate_asked_ = false;

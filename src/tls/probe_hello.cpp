@@ -6,7 +6,7 @@
 
 #include <openssl/rand.h>
 
-#include "suites.hpp"
+#include "sallyport/config/cloudflare.hpp"
 
 namespace sallyport::tls {
 
@@ -74,9 +74,11 @@ std::string extensions_of(const HelloOffer& offer) {
   return all;
 }
 
-const std::vector<std::uint16_t> kSuites13{0x1301, 0x1302, 0x1303};
-// What OpenSSL and BoringSSL take by default: ECDSA, RSA-PSS and PKCS#1 with SHA-2.
-const std::vector<std::uint16_t> kSignatures{0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601};
+namespace cloudflare = config::cloudflare;
+
+std::vector<std::uint16_t> suites13() {
+  return {cloudflare::kSuites13.begin(), cloudflare::kSuites13.end()};
+}
 
 }  // namespace
 
@@ -103,12 +105,12 @@ std::string random_mlkem768_key() {
 HelloOffer cloudflare_offer() {
   HelloOffer offer;
   offer.versions = {0x0304, 0x0303};
-  offer.suites = kSuites13;
-  const std::span<const std::uint16_t> old = cloudflare_suites();
-  offer.suites.insert(offer.suites.end(), old.begin(), old.end());
-  offer.groups = {group::kX25519MlKem768, group::kX25519, group::kP256, group::kP384};
-  offer.key_shares = {group::kX25519MlKem768, group::kX25519};
-  offer.signatures = kSignatures;
+  offer.suites = suites13();
+  offer.suites.insert(offer.suites.end(), cloudflare::kSuites12.begin(), cloudflare::kSuites12.end());
+  offer.groups.assign(cloudflare::kGroups.begin(), cloudflare::kGroups.end());
+  offer.key_shares = {cloudflare::kPostQuantumGroup, cloudflare::kKeyShareGroup};
+  // Those of OpenSSL and BoringSSL alike.
+  offer.signatures.assign(cloudflare::kSignatures.begin(), cloudflare::kSignatures.end());
   offer.alpn = {"h2", "http/1.1"};
   return offer;
 }
@@ -116,7 +118,7 @@ HelloOffer cloudflare_offer() {
 HelloOffer post_quantum_offer() {
   HelloOffer offer = cloudflare_offer();
   offer.versions = {0x0304};
-  offer.suites = kSuites13;
+  offer.suites = suites13();
   return offer;
 }
 

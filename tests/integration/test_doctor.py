@@ -22,7 +22,7 @@ CHECKS = {  # as docs/cloudflare.md lists them
     "config", "https", "exempt_addresses", "access_log", "tickets", "drain", "ranges", "ranges_age", "allow", "port",
     "proxy_protocol", "trust", "client_address", "idle", "connection_life", "handshake", "headers", "url", "streams",
     "min_rate", "versions", "alpn", "suites13", "suites12", "groups", "post_quantum", "client_auth", "chain", "names",
-    "dates", "key", "origin_pull", "grpc", "websocket", "first_byte", "response_headers",
+    "dates", "key", "origin_pull", "grpc", "websocket", "first_byte", "response_headers", "rules",
 }  # fmt: skip
 
 
@@ -313,7 +313,7 @@ def test_the_json_has_a_fixed_form(patient):
 
 def test_every_check_is_documented():
     page = (CONFIG.parents[1] / "docs" / "cloudflare.md").read_text()
-    assert [check for check in CHECKS if f"`{check}`" not in page] == []
+    assert [check for check in CHECKS | LIVE if f"`{check}`" not in page] == []
 
 
 def test_what_does_not_load_is_told_as_check_tells_it(patient):
@@ -329,3 +329,114 @@ def test_wrong_usage(patient, binary):
     for words in (["doctor"], ["doctor", "-c", "x", "--fix"], ["doctor", "-c", "x", "--at", "soon"]):
         assert subprocess.run([binary, *words], capture_output=True, timeout=30).returncode == 2
     assert patient.run(patient.config, "--roots", "/nowhere.pem")[0] == 1
+
+
+# ---- rules ---------------------------------------------------------------------------------
+
+
+def test_the_policy_that_a_rule_gives_cloudflare_is_judged_as_well(patient):
+    def rules(*list_, **other):
+        def change(config):
+            config["tls"] = {"policies": {"default": {"rules": list(list_)}, **other}}
+
+        return patient.changed(change)
+
+    refuse = {"name": "no-quantum", "when": {"groups": {"any": ["X25519MLKEM768"]}}, "refuse": True}
+    assert ("fail", "rules", HOST, 525) in patient.wrong(rules(refuse))
+    ranged = {"name": "theirs", "when": {"addresses": ["104.16.0.0/13"]}, "policy": "old"}
+    assert ("fail", "alpn", "policy old", 525) in patient.wrong(rules(ranged, old={"alpn": ["h2"]}))
+    others = {"name": "others", "when": {"addresses": ["192.0.2.0/24"]}, "refuse": True}
+    assert patient.wrong(rules(others)) == []
+
+
+# ---- live ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def live(patient, shared_gateway, origin):
+    """live(change, *words): what doctor --live finds of the running gateway, by check; the configuration is
+    the patient's, for this machine, changed. The gateway serves it too unless `serves` says what it serves."""
+
+    def local(config):
+        for listener in config["listeners"]:
+            listener.update(address="127.0.0.1:0", allow=["cloudflare", "127.0.0.0/8"])
+        config.update(admin={"address": "127.0.0.1:0"}, workers=1)
+        host(config).pop("origin_pull")
+        config["upstreams"]["web"]["endpoints"] = [origin.endpoint()]
+
+    def run(change=lambda c: None, *words, serves=None):
+        config = patient.changed(local)
+        change(config)
+        serving = config
+        if serves:
+            serving = patient.changed(local)
+            serves(serving)
+        gateway = shared_gateway(serving)
+        code, report = patient.report(config, "--live", "--connect", f"127.0.0.1:{gateway.port()}", *words)
+        found = [f for f in report["findings"] if f["subject"].startswith("live ")]
+        assert code != 0 and found and {f["check"] for f in found} <= LIVE  # code: the port is no fixed one
+        return {f["check"]: (f["severity"], f["code"], f["text"]) for f in found}
+
+    return run
+
+
+LIVE = {"live_connect", "live_hello", "live_certificate", "live_origin_pull", "live_tls12", "live_h2", "live_http1"}
+
+
+def test_live_a_gateway_that_is_right(live):
+    found = live()
+    assert {check: severity for check, (severity, _, _) in found.items()} == {
+        check: "ok" for check in LIVE - {"live_origin_pull"}}  # fmt: skip
+    assert "TLSv1.3, TLS_AES_128_GCM_SHA256" in found["live_hello"][2]
+    assert "TLSv1.2, ECDHE-ECDSA-AES128-GCM-SHA256" in found["live_tls12"][2]
+    assert re.match(r"HTTP/2 over .*: answered \d+, \d+ requests at once$", found["live_h2"][2])
+    assert found["live_http1"][2].startswith("HTTP/1.1 over ")
+
+
+def test_live_a_gateway_without_a_shared_suite_and_without_http1(live):
+    policy = {"ciphers": ["ECDHE-ECDSA-CHACHA20-POLY1305"], "alpn": ["h2"]}
+    found = live(lambda c: c.update(tls={"policies": {"default": policy}}))
+    assert found["live_hello"][0] == "ok" and found["live_h2"][0] == "ok"
+    assert found["live_tls12"][:2] == ("fail", 525) and "handshake_failure" in found["live_tls12"][2]
+    assert found["live_http1"][:2] == ("fail", 525) and "no_application_protocol" in found["live_http1"][2]
+
+
+def test_live_an_upstream_that_is_down_and_a_certificate_that_was_not_reloaded(live, patient, refused_port):
+    leaf = patient.origin_ca.leaf("example.com", "*.example.com", end=3000)
+    found = live(serves=lambda c: (patient.use(c, leaf), c["upstreams"]["web"].update(
+        endpoints=[f"127.0.0.1:{refused_port}"])))  # fmt: skip
+    assert found["live_certificate"][0] == "warn"
+    assert found["live_h2"][0] == "warn" and "answered 502" in found["live_h2"][2]
+    assert found["live_http1"][0] == "warn" and "answered 502" in found["live_http1"][2]
+
+
+def test_live_client_certificates(live, patient):
+    ca = patient.public
+    asks = {"client_auth": {"mode": "require", "ca": str(ca.pem)}}
+    mutual = lambda c: c.update(tls={"policies": {"default": asks}})  # noqa: E731
+    found = live(mutual)
+    assert found["live_origin_pull"][0] == "warn" and "live_h2" not in found
+    mine = ca.leaf("cloudflare", client=True)
+    found = live(mutual, "--client-cert", mine.chain, "--client-key", mine.key)
+    assert found["live_origin_pull"][0] == found["live_h2"][0] == found["live_http1"][0] == "ok"
+    # The files say that it is asked for; what runs does not know yet.
+    zone = {"mode": "require", "ca": str(ca.pem)}
+    found = live(lambda c: host(c).update(origin_pull=zone), serves=lambda c: None)
+    assert found["live_origin_pull"][:2] == ("fail", 520)
+
+
+def test_live_nobody_there_and_not_let_in(patient, live, refused_port):
+    _, report = patient.report(patient.config, "--live", "--connect", f"127.0.0.1:{refused_port}")
+    last = report["findings"][-1]
+    assert (last["severity"], last["check"], last["code"]) == ("fail", "live_connect", 521)
+    outside = lambda c: https(c).update(allow=["cloudflare"])  # noqa: E731
+    found = live(outside)
+    assert list(found) == ["live_connect"] and "allow" in found["live_connect"][2]
+    assert found["live_connect"][0] == "warn"
+
+
+def test_live_wrong_usage(patient):
+    assert patient.run(patient.config, "--connect", "127.0.0.1:1")[0] == 2
+    assert patient.run(patient.config, "--live", "--client-cert", "x")[0] == 2
+    code, _, err = patient.run(patient.config, "--live", "--connect", "somewhere")
+    assert code == 1 and "expected 192.0.2.1:443" in err

@@ -6,12 +6,14 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "sallyport/base/clock.hpp"
+#include "sallyport/net/address.hpp"
 #include "sallyport/tls/certificate.hpp"
 #include "sallyport/tls/policy.hpp"
 
@@ -28,6 +30,10 @@ struct CloudflareOverlap {
 };
 [[nodiscard]] CloudflareOverlap meet_cloudflare(
     const Policy& policy, std::span<const std::shared_ptr<const Certificate>> certificates);
+
+// Which rule of the policy takes its hello for that name, from one of its addresses; empty: none.
+[[nodiscard]] std::optional<std::size_t> cloudflare_rule(const Policy& policy, const std::string& sni,
+                                                         const net::IpAddress& from);
 
 // Whether it takes what the key signs a handshake with.
 [[nodiscard]] bool cloudflare_takes(const Certificate& certificate);

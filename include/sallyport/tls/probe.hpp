@@ -18,6 +18,7 @@
 
 #include "sallyport/base/clock.hpp"
 #include "sallyport/net/blocking_socket.hpp"
+#include "sallyport/tls/certificate.hpp"
 #include "sallyport/tls/certificate_set.hpp"
 
 struct ssl_session_st;
@@ -108,6 +109,9 @@ struct ProbeTarget {
   base::Milliseconds timeout{5000};
   // Between the two parts of a hello that comes in two TCP segments: enough for a server to read the first.
   base::Milliseconds gap{100};
+  // A whole handshake is made with Cloudflare's suites, groups and signatures, whatever the kind.
+  bool as_cloudflare = false;
+  std::shared_ptr<const Certificate> certificate;  // shown where the server asks; may be null
 };
 
 // What a client of this kind sends in one piece, with its answer. The socket is connected.
