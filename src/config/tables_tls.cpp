@@ -22,6 +22,41 @@ Parsed<std::string> parse_algorithm(std::string_view text) {
   return std::string(text);
 }
 
+// A name in client certificates, see ClientAuth::sans.
+Parsed<std::string> parse_san(std::string_view text) {
+  std::string_view name = text;
+  for (const std::string_view prefix : {"DNS:", "URI:", "email:", "IP:"}) {
+    if (name.starts_with(prefix)) name.remove_prefix(prefix.size());
+  }
+  const auto bad = [](char c) { return c <= ' ' || c >= 0x7f || c == ',' || c == '"' || c == '\\'; };
+  const bool label_star = name.starts_with("*.");
+  const bool path_star = name.ends_with("/*") && name.find(':') != std::string_view::npos;
+  std::string_view plain = name;
+  if (label_star) plain.remove_prefix(2);
+  if (path_star) plain.remove_suffix(1);
+  if (plain.empty() || std::any_of(plain.begin(), plain.end(), bad) ||
+      plain.find('*') != std::string_view::npos ||
+      (name.find(':') == std::string_view::npos && name.find('/') != std::string_view::npos)) {
+    return Wrong{
+        in_quotes(text) +
+        " is no name of a certificate: a DNS name (*. stands for one label), a URI (/* at its end for "
+        "any that goes on so), an e-mail or an IP address"};
+  }
+  return std::string(text);
+}
+
+// Base64 of 32 bytes: 43 characters and one '=', the last of them with two bits of nothing.
+Parsed<std::string> parse_pin(std::string_view text) {
+  constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  const bool whole = text.size() == 44 && text.back() == '=' &&
+                     text.find_first_not_of(kDigits) == text.size() - 1 && kDigits.find(text[42]) % 4 == 0;
+  if (whole) return std::string(text);
+  return Wrong{
+      in_quotes(text) +
+      " is no pin, which is the base64 of 32 bytes: openssl x509 -in FILE -noout -pubkey | openssl pkey "
+      "-pubin -outform der | openssl dgst -sha256 -binary | base64"};
+}
+
 }  // namespace
 
 const Words<TlsVersion>& words_of(TlsVersion) {
@@ -60,9 +95,10 @@ const Keys<ClientAuth>& keys_of(const ClientAuth*) {
       key("ca", &T::ca, "PEM file of the CAs that client certificates come from"),
       key("depth", &T::depth, "intermediate certificates at most", Range{0, 32}),
       key("crls", &T::crls, "files of revocation lists, PEM or DER; what they do not cover is refused"),
-      key("sans", &T::sans, "one of these names must stand in the certificate; any when left out"),
-      key("spki_pins", &T::spki_pins,
-          "one of these must be its key: base64 of the SHA-256 of the public key info"),
+      text_key("sans", &T::sans, "one of these names must stand in the certificate; any when left out",
+               &parse_san),
+      text_key("spki_pins", &T::spki_pins,
+               "one of these must be its key: base64 of the SHA-256 of the public key info", &parse_pin),
       key("forward", &T::forward,
           "how upstreams are told of it: client_cert (RFC 9440), xfcc (Envoy's), separate (X-Client-Cert-…)"),
   };
@@ -72,6 +108,7 @@ const Keys<ClientAuth>& keys_of(const ClientAuth*) {
 void finish(Reader& reader, const Node& node, ClientAuth& auth) {
   if (auth.mode != ClientAuthMode::off && !node.find("ca"))
     reader.error(node, "client certificates are checked against a CA: give ca");
+  refuse_empty(reader, node, {"crls", "sans", "spki_pins", "forward"});
 }
 
 const Keys<HelloMatch>& keys_of(const HelloMatch*) {

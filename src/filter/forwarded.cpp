@@ -3,6 +3,8 @@
 #include <charconv>
 #include <string>
 
+#include "sallyport/http/semantics.hpp"
+
 namespace sallyport::filter {
 
 using http::FieldId;
@@ -13,6 +15,14 @@ void Forwarded::on_request(const Context& context, http::RequestHead& head) cons
        {FieldId::forwarded, FieldId::x_forwarded_for, FieldId::x_forwarded_host, FieldId::x_forwarded_port,
         FieldId::x_forwarded_proto, FieldId::x_real_ip, FieldId::x_request_id}) {
     fields.remove(claimed);
+  }
+  // Removing moves no text and no entry, so walking on is safe.
+  fields.for_each([&](const http::Fields::Field& f) {
+    if (f.id == FieldId::other && http::tells_of_client_certificate(f.name)) fields.remove(f.name);
+  });
+  if (context.client_certificate != nullptr) {
+    context.client_certificate->for_each(
+        [&](const http::Fields::Field& f) { fields.add(f.name, f.value, f.id); });
   }
   char port[8];
   const auto port_end = std::to_chars(port, port + sizeof port, context.local_port).ptr;

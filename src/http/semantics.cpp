@@ -253,6 +253,21 @@ bool collides_by_underscore(std::string_view name, std::span<const std::string> 
          dashed.starts_with("cf-") || std::binary_search(others.begin(), others.end(), dashed);
 }
 
+bool tells_of_client_certificate(std::string_view name) noexcept {
+  // Asked of every field that has no id: most are told apart by the first letter.
+  if (name.size() < 11 || (name[0] != 'c' && name[0] != 'x')) return false;
+  constexpr std::string_view kOurs = "x-client-cert";
+  const auto begins = [name](std::string_view with) {
+    return name.size() >= with.size() && std::equal(with.begin(), with.end(), name.begin(),
+                                                    [](char a, char b) { return a == (b == '_' ? '-' : b); });
+  };
+  const auto is = [&](std::string_view with) { return name.size() == with.size() && begins(with); };
+  if (name[0] == 'c') return is("client-cert") || is("client-cert-chain");
+  if (is("x-forwarded-client-cert")) return true;
+  if (!begins(kOurs)) return false;
+  return name.size() == kOurs.size() || name[kOurs.size()] == '-' || name[kOurs.size()] == '_';
+}
+
 bool is_forbidden_trailer(std::string_view name, FieldId id) noexcept {
   switch (id) {
     case FieldId::age:
@@ -288,6 +303,7 @@ bool is_forbidden_trailer(std::string_view name, FieldId id) noexcept {
     default:
       break;
   }
+  if (tells_of_client_certificate(name)) return true;
   // content-digest is made for trailers (RFC 9530).
   if (name.starts_with("content-")) return name != "content-digest";
   constexpr std::array<std::string_view, 5> kPrefixes = {"if-", "cf-", "x-forwarded-", "sec-",

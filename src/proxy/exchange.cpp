@@ -255,7 +255,8 @@ filter::Context Exchange::filter_context() const noexcept {
           std::string_view(request_id_, sizeof request_id_),
           proxy_.loop_.now(),
           visitor_scheme_,
-          is_trusted(peer_kind()) ? std::string_view(snapshot_->model.cdn_loop.id) : std::string_view{}};
+          is_trusted(peer_kind()) ? std::string_view(snapshot_->model.cdn_loop.id) : std::string_view{},
+          info.client_fields.get()};
 }
 
 std::size_t Exchange::body_limit() const noexcept {

@@ -6,6 +6,10 @@
 #include <stdexcept>
 #include <utility>
 
+#include "sallyport/net/block_list.hpp"
+
+#include "client_fields.hpp"
+
 namespace sallyport::runtime {
 
 using config::Origin;
@@ -84,6 +88,18 @@ tls::Version version_of(config::TlsVersion version) {
   return version == config::TlsVersion::tls12 ? tls::Version::tls12 : tls::Version::tls13;
 }
 
+tls::ClientAuthSpec client_auth_spec(const config::ClientAuth& from) {
+  tls::ClientAuthSpec to;
+  to.mode = mode_of(from.mode);
+  to.ca_file = from.ca.string();
+  to.depth = static_cast<int>(from.depth);
+  for (const auto& file : from.crls) to.crl_files.push_back(file.string());
+  to.sans = from.sans;
+  to.spki_pins = from.spki_pins;
+  for (const config::ClientCertFields fields : from.forward) to.forward |= client_fields_bit(fields);
+  return to;
+}
+
 tls::PolicySpec policy_spec(const config::TlsPolicy& policy, obs::Metrics& metrics) {
   tls::PolicySpec spec;
   spec.name = policy.name;
@@ -93,9 +109,7 @@ tls::PolicySpec policy_spec(const config::TlsPolicy& policy, obs::Metrics& metri
   spec.cipher_suites = policy.cipher_suites;
   spec.groups = policy.groups;
   spec.alpn = policy.alpn;
-  spec.client_auth.mode = mode_of(policy.client_auth.mode);
-  spec.client_auth.ca_file = policy.client_auth.ca.string();
-  spec.client_auth.depth = static_cast<int>(policy.client_auth.depth);
+  spec.client_auth = client_auth_spec(policy.client_auth);
   spec.rules = policy.rules;
   for (const config::TlsRule& rule : policy.rules) {
     spec.rule_counters.push_back(

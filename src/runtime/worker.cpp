@@ -36,7 +36,8 @@ Worker::Worker(std::uint32_t index, Shared shared)
       pools_(loop_, dialer_, observer_, random_seed()),
       proxy_(loop_, pools_, shared.metrics, shard_, shared.access_log.new_ring()),
       tls_ids_(shared.tls_ids, index),
-      failure_limits_(tls::kHandshakeReasons, obs::RateLimit(kFailureBurst, kFailureInterval)) {}
+      failure_limits_(tls::kHandshakeReasons, obs::RateLimit(kFailureBurst, kFailureInterval)),
+      report_limits_(tls::kClientCertResults, obs::RateLimit(kFailureBurst, kFailureInterval)) {}
 
 Worker::~Worker() {
   // The thread has ended; what is left is taken down here, in a turn, so that everybody is told.
@@ -100,6 +101,24 @@ void Worker::apply(const proxy::SnapshotPtr& snapshot, const std::vector<Listene
       }
     }
     doors_.push_back(std::move(door));
+  }
+  drain_outdated();
+}
+
+// A certificate was shown under the rule of its time. Where that is another now, the connection's next
+// request gets 421: who is idle is let go before it asks.
+void Worker::drain_outdated() {
+  if (snapshot_->tls == nullptr) return;
+  for (session::ClientSession* s = sessions_.front(); s != nullptr;) {
+    session::ClientSession* const next = sessions_.next(s);
+    const session::ConnectionInfo& info = s->info();
+    const std::uint32_t listener =
+        info.client_certificate == nullptr ? proxy::Snapshot::kNoListener : snapshot_->listener_of(info);
+    if (listener != proxy::Snapshot::kNoListener &&
+        snapshot_->tls->rematch(info.sni, listener, info.auth_rule) == nullptr) {
+      s->drain();
+    }
+    s = next;
   }
 }
 

@@ -135,6 +135,7 @@ class Worker final : private Opening::Owner,
              http::Version version);
   void note_abuse(const Door& door, const session::ConnectionInfo& info);
   void leave(Door& door, obs::PeerKind kind, obs::Proto proto, obs::ClosedBy by);
+  void drain_outdated();
   void forget_empty_doors();
   [[nodiscard]] Door* door_of(std::uint32_t id) noexcept;
   void check_drained();
@@ -154,6 +155,7 @@ class Worker final : private Opening::Owner,
   // The handshake's health.
   unsigned count_handshake(Door& door, const tls::Handshake& facts);
   void log_handshake(const Door& door, const session::ConnectionInfo& info, const tls::Handshake& facts);
+  void log_client_report(const Door& door, const session::ConnectionInfo& info, const tls::Handshake& facts);
   void log_failure(const Door& door, tls::ServerStream& stream, std::uint64_t tls_id,
                    const tls::HandshakeFailure& failure);
   [[nodiscard]] const HostSeries& series_of(Door& door, const tls::HostEntry* host);
@@ -192,6 +194,7 @@ class Worker final : private Opening::Owner,
   HandshakeSamples samples_;
   tls::HealthWeights health_weights_;
   std::vector<obs::RateLimit> failure_limits_;  // by handshake reason
+  std::vector<obs::RateLimit> report_limits_;   // by tls::ClientCertResult
   obs::RateLimit accept_errors_{5, base::Seconds(1)};
   obs::RateLimit refused_addresses_{5, base::Seconds(1)};
   std::uint32_t connections_ = 0;

@@ -5,6 +5,7 @@
 #include "sallyport/proxy/reply_table.hpp"
 #include "sallyport/tls/explain.hpp"
 
+#include "client_fields.hpp"
 #include "door.hpp"
 #include "worker.hpp"
 
@@ -49,6 +50,8 @@ std::optional<obs::CertResult> result_of(tls::ClientCertResult result) {
       return obs::CertResult::expired;
     case tls::ClientCertResult::revoked:
       return obs::CertResult::revoked;
+    case tls::ClientCertResult::pin_mismatch:
+      return obs::CertResult::pin_mismatch;
   }
   return std::nullopt;
 }
@@ -64,9 +67,22 @@ std::optional<obs::CertResult> result_of(tls::HandshakeReason reason) {
       return obs::CertResult::expired;
     case tls::HandshakeReason::client_cert_revoked:
       return obs::CertResult::revoked;
+    case tls::HandshakeReason::client_cert_pin:
+      return obs::CertResult::pin_mismatch;
     default:
       return std::nullopt;
   }
+}
+
+// What of the client's certificate outlives the handshake.
+void keep_client(session::ConnectionInfo& info, const tls::Handshake& facts) {
+  const tls::Policy& policy = facts.terms->policy();
+  if (policy.client_auth == tls::ClientAuthMode::off) return;
+  info.client_fields = client_fields(facts.client.get(), policy.client_forward);
+  if (facts.client == nullptr) return;
+  const tls::ClientCertificate& from = *facts.client;
+  info.client_certificate = std::make_shared<const session::ClientCertificate>(session::ClientCertificate{
+      from.subject, from.issuer, from.serial, from.sha256, from.sans, tls::to_string(from.result)});
 }
 
 }  // namespace
@@ -137,7 +153,9 @@ void Worker::on_handshake(tls::ServerStream& stream, const tls::Handshake& facts
   info.cipher = facts.cipher;
   info.resumed = facts.resumed;
   info.seat = std::move(place);
+  keep_client(info, facts);
   log_handshake(*door, info, facts);
+  log_client_report(*door, info, facts);
   const bool h2 = facts.protocol == tls::Protocol::h2;
   admit(*door, std::move(connection), std::move(info), h2 ? http::Version::http2 : http::Version::http11);
 }

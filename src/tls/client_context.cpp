@@ -54,7 +54,7 @@ bool ClientContext::configure_trust(const ClientSpec& spec, Notes& notes) {
         notes.error("ca", spec.ca_file + " " + why);
         return false;
       }
-      if (add_trusted(SSL_CTX_get_cert_store(context_), *pem, nullptr) == 0) {
+      if (add_trusted(SSL_CTX_get_cert_store(context_), *pem) == 0) {
         ERR_clear_error();
         notes.error("ca", spec.ca_file + ": holds no readable CA certificate in PEM form");
         return false;

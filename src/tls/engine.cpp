@@ -6,6 +6,7 @@
 
 #include "sallyport/tls/client_context.hpp"
 
+#include "client_rule.hpp"
 #include "hello_parser.hpp"
 
 namespace sallyport::tls {
@@ -172,14 +173,41 @@ void Engine::on_info(const SSL* ssl, int where, int value) {
 }
 
 int Engine::on_verify(int ok, X509_STORE_CTX* verification) {
-  if (ok == 1) return ok;
   const void* ssl = X509_STORE_CTX_get_ex_data(verification, SSL_get_ex_data_X509_STORE_CTX_idx());
-  const X509* certificate = X509_STORE_CTX_get_current_cert(verification);
-  if (ssl == nullptr || certificate == nullptr) return ok;
+  X509* certificate = X509_STORE_CTX_get_current_cert(verification);
+  const ClientRule* rule = rule_of(verification);
+  if (ssl == nullptr || rule == nullptr) return ok;
   Engine& self = of(static_cast<const SSL*>(ssl));
-  self.refused_subject_ = name_text(X509_get_subject_name(certificate));
-  self.refused_issuer_ = name_text(X509_get_issuer_name(certificate));
-  return ok;
+  // The last call is for the leaf, when all signatures have been found good.
+  const bool last = ok == 1 && X509_STORE_CTX_get_error_depth(verification) == 0 && certificate != nullptr;
+  if (last && self.refused_ == nullptr) {
+    if (const long code = rule->refuses(certificate); code != X509_V_OK) {
+      X509_STORE_CTX_set_error(verification, static_cast<int>(code));
+      ok = 0;
+    }
+  }
+  if (ok == 0 && self.refused_ == nullptr) self.note_refusal(verification, certificate, *rule);
+  if (rule->strict()) return ok;
+  X509_STORE_CTX_set_error(verification,
+                           self.refused_ == nullptr ? X509_V_OK : static_cast<int>(self.refused_->code));
+  return 1;
+}
+
+void Engine::note_refusal(X509_STORE_CTX* verification, X509* certificate, const ClientRule& rule) {
+  auto made = std::make_unique<RefusedCertificate>();
+  made->code = X509_STORE_CTX_get_error(verification);
+  if (certificate != nullptr) {
+    made->subject = name_text(X509_get_subject_name(certificate));
+    made->issuer = name_text(X509_get_issuer_name(certificate));
+  }
+  if (X509* leaf = X509_STORE_CTX_get0_cert(verification)) {
+    if (!rule.names.empty()) {
+      for (const std::string& name : told_names(leaf))
+        made->names += (made->names.empty() ? "" : ", ") + name;
+    }
+    if (!rule.pins.empty()) made->pin = pin_of(leaf);
+  }
+  refused_ = std::move(made);
 }
 
 // Called for each ClientHello. What it names must be what the host was chosen by: a second one

@@ -12,9 +12,11 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "sallyport/net/socket_io.hpp"
 #include "sallyport/tls/certificate.hpp"
+#include "sallyport/tls/client_certificate.hpp"
 #include "sallyport/tls/hello.hpp"
 #include "sallyport/tls/server_context.hpp"
 
@@ -60,9 +62,12 @@ class Engine {
   [[nodiscard]] bool flight_sent() const noexcept { return flight_sent_; }
   [[nodiscard]] bool hello_retried() const noexcept { return hellos_ > 1; }
   [[nodiscard]] bool hello_changed() const noexcept { return hello_changed_; }
-  // Of the client's certificate that was not taken, or of one above it; empty: none was refused.
-  [[nodiscard]] const std::string& refused_subject() const noexcept { return refused_subject_; }
-  [[nodiscard]] const std::string& refused_issuer() const noexcept { return refused_issuer_; }
+  // The client's certificate that will not do, or one above it: what was found first. nullptr: it
+  // does, or none was shown.
+  [[nodiscard]] const RefusedCertificate* refused() const noexcept { return refused_.get(); }
+  [[nodiscard]] std::unique_ptr<const RefusedCertificate> take_refused() noexcept {
+    return std::move(refused_);
+  }
   // The alert that ended it, either direction; 0: none.
   [[nodiscard]] std::int32_t last_alert() const noexcept;
 
@@ -91,7 +96,8 @@ class Engine {
   // Puts the callbacks that serve the above on a context.
   static void watch_server(SSL_CTX* context);
   static void watch_client(SSL_CTX* context);
-  // For SSL_CTX_set_verify: leaves OpenSSL's answer as it is and notes whom it refused.
+  // For SSL_CTX_set_verify: adds the rule's names and pins to what OpenSSL checks, and notes what will
+  // not do. Where that ends no handshake, what was found first is what the session keeps.
   static int on_verify(int ok, X509_STORE_CTX* verification);
 
  private:
@@ -106,6 +112,7 @@ class Engine {
   static int on_new_session(SSL* ssl, SSL_SESSION* session);
   [[nodiscard]] bool same_sni(SSL* ssl) const;
   void note_error(int result) noexcept;
+  void note_refusal(X509_STORE_CTX* verification, X509* certificate, const ClientRule& rule);
 
   net::SocketIo& io_;
   std::span<const char> in_;
@@ -113,7 +120,7 @@ class Engine {
   SessionSink sink_;
   std::string_view expected_name_;
   std::span<const std::shared_ptr<const Certificate>> certificates_;
-  std::string refused_subject_, refused_issuer_;
+  std::unique_ptr<const RefusedCertificate> refused_;
   unsigned long error_ = 0;
   std::optional<std::uint8_t> alert_sent_;
   std::optional<std::uint8_t> alert_received_;

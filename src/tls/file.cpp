@@ -20,7 +20,7 @@ std::string why_errno(int error) {
 
 }  // namespace
 
-std::optional<std::string> read_file(const std::string& path, std::string& why) {
+std::optional<std::string> read_file(const std::string& path, std::string& why, std::size_t most) {
   // O_NONBLOCK: a fifo in the place of a file must not stop a reload.
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) {
@@ -44,8 +44,8 @@ std::optional<std::string> read_file(const std::string& path, std::string& why) 
     }
     if (n == 0) return bytes;
     bytes.append(block, static_cast<std::size_t>(n));
-    if (bytes.size() > kMaxPemFile) {
-      why = "is larger than 8 MiB, which no PEM file of certificates is";
+    if (bytes.size() > most) {
+      why = "is larger than " + std::to_string(most >> 20) + " MiB: it cannot be the right file";
       return std::nullopt;
     }
   }

@@ -5,6 +5,7 @@
 
 #include "sallyport/tls/explain.hpp"
 
+#include "client_rule.hpp"
 #include "openssl.hpp"
 #include "suites.hpp"
 #include "words.hpp"
@@ -285,18 +286,53 @@ std::string other_alert(const HandshakeFailure& f) {
 
 // ---- the client's certificate --------------------------------------------------------------
 
+// A list of revoked certificates that is missing or out of date, where that is it; else empty.
+std::string unlisted(const HandshakeFailure& f) {
+  if (f.verify_code == X509_V_ERR_UNABLE_TO_GET_CRL) {
+    return ": no revocation list in client_auth.crls of " + policy_word(f) + " is of its issuer " +
+           in_quotes(f.client_issuer) + ": add it";
+  }
+  const bool old = f.verify_code == X509_V_ERR_CRL_HAS_EXPIRED;
+  if (!old && f.verify_code != X509_V_ERR_CRL_NOT_YET_VALID) return {};
+  const ClientRule* rule = f.policy->client_rule.get();
+  const RevocationList* list = rule == nullptr ? nullptr : rule->list_of(f.client_issuer);
+  const std::string file = list == nullptr ? std::string("of its issuer") : in_quotes(list->file);
+  if (!old) return ": the revocation list " + file + " is not valid yet: check the clock";
+  const std::string due = list != nullptr && list->until ? ", due on " + day(*list->until) : std::string();
+  return ": the revocation list " + file + " is out of date" + due + ": put a new one there and send SIGHUP";
+}
+
+// The certificate is good, but not one of those that the policy names.
+std::string not_named(const HandshakeFailure& f, const std::string& begin) {
+  const ClientRule* rule = f.policy->client_rule.get();
+  const std::string policy = policy_word(f);
+  if (f.verify_code == kNoSanMatches && rule != nullptr) {
+    WordList wanted;
+    for (const std::string& name : rule->sans) wanted.add(cut(name, kName));
+    const std::string names = f.client_names.empty() ? std::string("none") : cut(f.client_names, 500);
+    return begin + " has none of the names in client_auth.sans of " + policy + ", " + cut(wanted.str(), 300) +
+           "; its names are " + names + ": add one of them, or give the client the right certificate";
+  }
+  return begin + " has a key that is none of client_auth.spki_pins of " + policy + "; its pin is " +
+         std::string(f.client_pin) + ": add it, or give the client the right certificate";
+}
+
 std::string client_certificate(const HandshakeFailure& f, Reason reason) {
-  const std::string ca = in_quotes(f.policy->client_ca_file);
+  const Policy& policy = *f.policy;
+  const std::string ca = in_quotes(policy.client_ca_file);
   if (reason == Reason::client_cert_missing) {
-    return host_word(f) + " requires a client certificate of a CA in " + ca +
-           " and the client sent none: give it one, or set client_auth.mode of " + policy_word(f) +
+    const bool strict = policy.client_auth == ClientAuthMode::require;
+    return host_word(f) + (strict ? " requires" : " would require") + " a client certificate of a CA in " +
+           ca + " and the client sent none: give it one, or set client_auth.mode of " + policy_word(f) +
            " to request or off";
   }
   std::string begin = "the client's certificate";
   if (!f.client_subject.empty())
     begin += " " + in_quotes(f.client_subject) + ", issued by " + in_quotes(f.client_issuer) + ",";
+  if (reason == Reason::client_cert_pin) return not_named(f, begin);
   if (f.verify_code != 0)
     begin += " was not taken (" + std::string(X509_verify_cert_error_string(f.verify_code)) + ")";
+  if (std::string list = unlisted(f); !list.empty()) return begin + list;
   if (reason == Reason::client_cert_untrusted) {
     return begin + ": add its CA to " + ca + ", or have the client send its intermediates as well";
   }
@@ -358,6 +394,7 @@ std::string hint_with_host(const HandshakeFailure& f, const Explanation& s) {
     case Reason::client_cert_untrusted:
     case Reason::client_cert_expired:
     case Reason::client_cert_revoked:
+    case Reason::client_cert_pin:
       return client_certificate(f, f.verdict.reason);
     case Reason::timeout:
       return timeout(f, f.verdict.stage);
@@ -370,6 +407,27 @@ std::string hint_with_host(const HandshakeFailure& f, const Explanation& s) {
 }
 
 }  // namespace
+
+std::string hint_of_client(const Handshake& facts) {
+  HandshakeFailure told;
+  told.verdict = {Stage::client_cert, client_cert_reason(facts.client_cert)};
+  told.host = facts.host;
+  told.policy = &facts.terms->policy();
+  told.rule = facts.rule;
+  told.hello = facts.hello;
+  told.sni = facts.sni;
+  if (const RefusedCertificate* refused = facts.client_refused) {
+    told.verify_code = refused->code;
+    told.client_subject = refused->subject;
+    told.client_issuer = refused->issuer;
+    told.client_names = refused->names;
+    told.client_pin = refused->pin;
+  } else if (facts.client != nullptr) {  // resumed: what was found then is known by its reason alone
+    told.client_subject = facts.client->subject;
+    told.client_issuer = facts.client->issuer;
+  }
+  return client_certificate(told, told.verdict.reason);
+}
 
 std::string hint_of(const HandshakeFailure& failure, const Explanation& sets) {
   const bool met = failure.host != nullptr && failure.hello != nullptr;

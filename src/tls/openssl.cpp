@@ -61,18 +61,11 @@ BioPtr memory_bio(std::string_view bytes) {
   return BioPtr(BIO_new_mem_buf(bytes.data(), static_cast<int>(bytes.size())));
 }
 
-int add_trusted(X509_STORE* store, std::string_view pem, STACK_OF(X509_NAME) * names) {
+int add_trusted(X509_STORE* store, std::string_view pem) {
   const BioPtr bio = memory_bio(pem);
   int taken = 0;
   while (const X509Ptr certificate{PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr)}) {
     if (X509_STORE_add_cert(store, certificate.get()) != 1) return 0;
-    if (names != nullptr) {
-      X509_NAME* copy = X509_NAME_dup(X509_get_subject_name(certificate.get()));
-      if (copy == nullptr || sk_X509_NAME_push(names, copy) == 0) {
-        X509_NAME_free(copy);
-        return 0;
-      }
-    }
     ++taken;
   }
   // The end of the file reads as "no start line"; anything else is a broken certificate.

@@ -28,6 +28,7 @@ using BioPtr = std::unique_ptr<BIO, Freer<BIO_free>>;
 using SslPtr = std::unique_ptr<SSL, Freer<SSL_free>>;
 using SslCtxPtr = std::unique_ptr<SSL_CTX, Freer<SSL_CTX_free>>;
 using X509Ptr = std::unique_ptr<X509, Freer<X509_free>>;
+using CrlPtr = std::unique_ptr<X509_CRL, Freer<X509_CRL_free>>;
 using KeyPtr = std::unique_ptr<EVP_PKEY, Freer<EVP_PKEY_free>>;
 using DigestCtxPtr = std::unique_ptr<EVP_MD_CTX, Freer<EVP_MD_CTX_free>>;
 
@@ -58,6 +59,6 @@ class Hasher {
 [[nodiscard]] BioPtr memory_bio(std::string_view bytes);
 
 // A PEM file of CA certificates into a store; the number taken, 0 if there is none or one is broken.
-[[nodiscard]] int add_trusted(X509_STORE* store, std::string_view pem, STACK_OF(X509_NAME) * names);
+[[nodiscard]] int add_trusted(X509_STORE* store, std::string_view pem);
 
 }  // namespace sallyport::tls

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <unordered_map>
 
-#include "file.hpp"
+#include "client_rule.hpp"
 #include "openssl.hpp"
 
 namespace sallyport::tls {
@@ -152,26 +152,12 @@ void resolve_alpn(const PolicySpec& spec, Policy& policy, Notes& notes) {
 
 void resolve_client_auth(const ClientAuthSpec& spec, Policy& policy, Notes& notes) {
   policy.client_auth = spec.mode;
-  policy.client_auth_depth = spec.depth;
   if (spec.mode == ClientAuthMode::off) return;
   policy.client_ca_file = spec.ca_file;
-  if (spec.ca_file.empty()) {
-    notes.error("client_auth.ca", "is needed to ask for client certificates");
-    return;
-  }
-  std::string why;
-  std::optional<std::string> pem = read_file(spec.ca_file, why);
-  if (!pem) {
-    notes.error("client_auth.ca", spec.ca_file + " " + why);
-    return;
-  }
-  policy.client_ca_pem = std::move(*pem);
-  Hasher rule;
-  rule.add("client-auth")
-      .add(static_cast<std::uint64_t>(spec.mode))
-      .add(static_cast<std::uint64_t>(spec.depth));
-  const Digest digest = rule.add(policy.client_ca_pem).finish();
-  policy.auth_rule = hex(std::span(digest).first(16));
+  policy.client_forward = spec.forward;
+  Digest digest{};
+  policy.client_rule = load_client_rule(spec, base::WallClock::now(), digest, notes);
+  if (policy.client_rule != nullptr) policy.auth_rule = hex(std::span(digest).first(16));
 }
 
 Digest digest_of(const Policy& policy) {

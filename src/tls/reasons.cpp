@@ -60,13 +60,20 @@ constexpr std::array<ReasonText, kHandshakeReasons> kTable{{
     {Reason::client_cert_missing, "the host requires a client certificate and the client sent none",
      "give the client a certificate of the configured CA, or set the policy's `client_auth` to request or "
      "off"},
-    {Reason::client_cert_untrusted, "the client's certificate does not lead to a CA of the host's policy",
-     "add its CA to `client_auth.ca`, or have the client send its intermediates as well"},
+    {Reason::client_cert_untrusted,
+     "the client's certificate does not lead to a CA of the host's policy, or no valid revocation list "
+     "covers "
+     "it",
+     "add its CA to `client_auth.ca` and that CA's list to `client_auth.crls`, or have the client send its "
+     "intermediates as well"},
     {Reason::client_cert_expired, "the client's certificate, or one above it, is expired or not valid yet",
      "renew it at the client; check both clocks"},
-    {Reason::client_cert_revoked, "the client's certificate is revoked", "give the client a new one"},
-    {Reason::client_cert_pin, "the client's certificate is none of those pinned",
-     "add its pin, or give the client the right certificate"},
+    {Reason::client_cert_revoked, "the client's certificate, or one above it, is revoked",
+     "give the client a new one"},
+    {Reason::client_cert_pin,
+     "the client's certificate is valid, but has none of the names or keys that the policy asks for",
+     "add its name to `client_auth.sans` or its pin to `client_auth.spki_pins`, or give the client the right "
+     "certificate"},
     {Reason::timeout,
      "the handshake was not done within `timeouts.handshake`; the stage tells what was waited for",
      "a loss on the way or a stalled client; many at stage hello are idle connections or an attack"},

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "client_rule.hpp"
 #include "engine.hpp"
 #include "openssl.hpp"
 
@@ -26,11 +27,6 @@ int choose_alpn(SSL*, const unsigned char** out, unsigned char* out_size, const 
     return SSL_TLSEXT_ERR_OK;
   }
   return SSL_TLSEXT_ERR_ALERT_FATAL;
-}
-
-// Mode `request`: the outcome is recorded (SSL_get_verify_result), the handshake goes on.
-int accept_any(int, X509_STORE_CTX*) {
-  return 1;
 }
 
 int ticket(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher, EVP_MAC_CTX* mac,
@@ -110,23 +106,9 @@ bool ServerContext::configure(Notes& notes) {
 }
 
 bool ServerContext::configure_client_auth(Notes& notes) {
-  const Policy& policy = *policy_;
-  if (policy.client_auth == ClientAuthMode::off) return true;
-  STACK_OF(X509_NAME)* names = sk_X509_NAME_new_null();
-  if (add_trusted(SSL_CTX_get_cert_store(context_), policy.client_ca_pem, names) == 0) {
-    sk_X509_NAME_pop_free(names, X509_NAME_free);
-    ERR_clear_error();
-    notes.error("client_auth.ca", policy.client_ca_file + ": holds no readable CA certificate in PEM form");
-    return false;
-  }
-  SSL_CTX_set_client_CA_list(context_, names);  // takes them
-  SSL_CTX_set_verify_depth(context_, policy.client_auth_depth);
-  if (policy.client_auth == ClientAuthMode::require) {
-    SSL_CTX_set_verify(context_, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, &Engine::on_verify);
-  } else {
-    SSL_CTX_set_verify(context_, SSL_VERIFY_PEER, accept_any);
-  }
-  return true;
+  if (policy_->client_rule == nullptr || apply(*policy_->client_rule, context_)) return true;
+  notes.error("client_auth", "OpenSSL refuses it: " + take_openssl_error());
+  return false;
 }
 
 }  // namespace sallyport::tls

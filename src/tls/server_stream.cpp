@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "client_names.hpp"
 #include "engine.hpp"
 #include "openssl.hpp"
 
@@ -40,6 +41,13 @@ std::uint8_t alert_of(HelloFault fault) noexcept {
     default:
       return alert::kUnexpectedMessage;
   }
+}
+
+void tell(const RefusedCertificate& refused, HandshakeFailure& failure) {
+  failure.client_subject = refused.subject;
+  failure.client_issuer = refused.issuer;
+  failure.client_names = refused.names;
+  failure.client_pin = refused.pin;
 }
 
 }  // namespace
@@ -261,10 +269,11 @@ void ServerStream::succeed() {
     X509* certificate = SSL_get0_peer_certificate(ssl);
     facts.client_cert =
         certificate == nullptr ? ClientCertResult::absent : client_cert_result(SSL_get_verify_result(ssl));
-    if (facts.client_cert == ClientCertResult::ok) {
-      facts.client_subject = name_text(X509_get_subject_name(certificate));
-    }
+    if (certificate != nullptr) facts.client = describe(certificate, facts.client_cert);
+    if (facts.client_cert == ClientCertResult::ok) facts.client_subject = facts.client->subject;
   }
+  const auto refused = engine_->take_refused();
+  facts.client_refused = refused.get();
   engine_->settle();
   if (survives([&] { opening->handler.on_handshake(*this, facts); })) deliver();
 }
@@ -321,8 +330,7 @@ void ServerStream::report(const Verdict& verdict, std::optional<std::uint8_t> al
   if (engine_ != nullptr) {
     if (engine_->flight_sent()) failure.certificate = engine_->shown();
     failure.verify_code = SSL_get_verify_result(engine_->ssl());
-    failure.client_subject = engine_->refused_subject();
-    failure.client_issuer = engine_->refused_issuer();
+    if (const RefusedCertificate* refused = engine_->refused()) tell(*refused, failure);
     failure.alert_received = engine_->alert_received();
     failure.openssl_error = engine_->error();
     engine_->feed({});

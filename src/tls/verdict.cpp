@@ -4,6 +4,7 @@
 
 #include "sallyport/tls/context_store.hpp"
 
+#include "client_rule.hpp"
 #include "openssl.hpp"
 #include "suites.hpp"
 
@@ -48,17 +49,6 @@ Reason reason_of_peer_alert(std::uint8_t alert) noexcept {
       return Reason::peer_alert_handshake_failure;
     default:
       return Reason::peer_alert_other;
-  }
-}
-
-Reason reason_of_certificate(long verify_code) noexcept {
-  switch (client_cert_result(verify_code)) {
-    case ClientCertResult::expired:
-      return Reason::client_cert_expired;
-    case ClientCertResult::revoked:
-      return Reason::client_cert_revoked;
-    default:
-      return Reason::client_cert_untrusted;
   }
 }
 
@@ -143,7 +133,8 @@ Reason reason_of_openssl(const Evidence& evidence) noexcept {
     case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
       return Reason::client_cert_missing;
     case SSL_R_CERTIFICATE_VERIFY_FAILED:
-      return reason_of_certificate(evidence.verify_code);
+      return evidence.verify_code == X509_V_OK ? Reason::client_cert_untrusted
+                                               : client_cert_reason(client_cert_result(evidence.verify_code));
     case SSL_R_WRONG_VERSION_NUMBER:
     case SSL_R_BAD_RECORD_TYPE:
     case SSL_R_UNEXPECTED_MESSAGE:
@@ -259,8 +250,8 @@ std::string_view to_string(HandshakeReason reason) noexcept {
 }
 
 std::string_view to_string(ClientCertResult result) noexcept {
-  static constexpr std::string_view kWords[kClientCertResults] = {"off",       "absent",  "ok",
-                                                                  "untrusted", "expired", "revoked"};
+  static constexpr std::string_view kWords[kClientCertResults] = {
+      "off", "absent", "ok", "untrusted", "expired", "revoked", "pin_mismatch"};
   return kWords[static_cast<std::size_t>(result)];
 }
 
@@ -273,9 +264,31 @@ ClientCertResult client_cert_result(long verify_code) noexcept {
       return ClientCertResult::expired;
     case X509_V_ERR_CERT_REVOKED:
       return ClientCertResult::revoked;
+    case kNoSanMatches:
+    case kNoPinMatches:
+      return ClientCertResult::pin_mismatch;
     default:
       return ClientCertResult::untrusted;
   }
+}
+
+HandshakeReason client_cert_reason(ClientCertResult result) noexcept {
+  switch (result) {
+    case ClientCertResult::off:
+    case ClientCertResult::ok:
+      return Reason::none;
+    case ClientCertResult::absent:
+      return Reason::client_cert_missing;
+    case ClientCertResult::untrusted:
+      return Reason::client_cert_untrusted;
+    case ClientCertResult::expired:
+      return Reason::client_cert_expired;
+    case ClientCertResult::revoked:
+      return Reason::client_cert_revoked;
+    case ClientCertResult::pin_mismatch:
+      return Reason::client_cert_pin;
+  }
+  return Reason::client_cert_untrusted;
 }
 
 Verdict judge(const Evidence& evidence) noexcept {

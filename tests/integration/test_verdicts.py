@@ -44,6 +44,7 @@ def hosts(certs) -> list[dict]:
         host("modern.test", ca.leaf("modern.test"), policy="modern"),
         host("h1.test", ca.leaf("h1.test"), policy="h1"),
         host("mtls.test", ca.leaf("mtls.test"), policy="mtls"),
+        *(host(f"{name}.test", ca.leaf(f"{name}.test"), policy=name) for name in ("listed", "named", "pinned")),
         host("expired.test", ca.leaf("expired.test", end=-1)),
         host("chain.test", ca.intermediate().leaf("chain.test")),
         host("alone.test", without_chain(ca.intermediate("Forgotten").leaf("alone.test"))),
@@ -54,6 +55,19 @@ def hosts(certs) -> list[dict]:
     ]
 
 
+def revoked(certs) -> Leaf:
+    """A client of the CA that `listed` has on its list."""
+    if not hasattr(certs, "revoked"):
+        certs.revoked = certs.ca.leaf("revoked.agents.test", client=True)
+    return certs.revoked
+
+
+def revocations(certs) -> pathlib.Path:
+    file = certs.ca.folder / "verdicts.crl"
+    file.write_bytes(certs.ca.revocation_list(revoked(certs)))
+    return file
+
+
 def policies(certs) -> dict:
     return {
         "default": {"groups": ["X25519", "P-256"]},
@@ -62,6 +76,9 @@ def policies(certs) -> dict:
         "ruled": {"rules": [{"name": "old", "when": {"versions": {"none": ["1.3"]}}, "refuse": True}]},
         "chacha": {"max_version": "1.2", "ciphers": ["ECDHE-ECDSA-CHACHA20-POLY1305"]},
         "mtls": {"client_auth": {"mode": "require", "ca": str(certs.ca.pem)}},
+        "listed": {"client_auth": {"mode": "require", "ca": str(certs.ca.pem), "crls": [str(revocations(certs))]}},
+        "named": {"client_auth": {"mode": "require", "ca": str(certs.ca.pem), "sans": ["*.agents.test"]}},
+        "pinned": {"client_auth": {"mode": "require", "ca": str(certs.ca.pem), "spki_pins": [certs.client.pin]}},
     }
 
 
@@ -288,6 +305,19 @@ CASES = {
         lambda c: (lambda leaf: c.openssl("-cert", leaf.chain, "-key", leaf.key, "-tls1_2", sni="mtls.test"))(
             c.certs.ca.leaf(common_name="late", client=True, end=-1)),
         "'CN=late', issued by 'CN=Test root', was not taken (certificate has expired)", {}),
+    "client-revoked-openssl": ("client_cert_revoked", "client_cert", "listed.test",
+        lambda c: c.openssl("-cert", revoked(c.certs).chain, "-key", revoked(c.certs).key, "-tls1_2", sni="listed.test"),
+        "'CN=revoked.agents.test', issued by 'CN=Test root', was not taken (certificate revoked)",
+        {"alert_sent": "certificate_revoked"}),
+    "client-revoked-python": ("client_cert_revoked", "client_cert", "listed.test",
+        lambda c: c.python("listed.test", client=revoked(c.certs)), "give the client a new one", {}),
+    "client-name-gnutls": ("client_cert_pin", "client_cert", "named.test",
+        lambda c: c.gnutls("NORMAL", "--x509certfile", c.certs.client.chain, "--x509keyfile", c.certs.client.key,
+                           sni="named.test"), "in client_auth.sans of policy named, *.agents.test; its names are DNS:alice",
+        {"alert_sent": "bad_certificate"}),
+    "client-pin-curl": ("client_cert_pin", "client_cert", "pinned.test",
+        lambda c: c.curl("--cert", revoked(c.certs).chain, "--key", revoked(c.certs).key, sni="pinned.test"),
+        "has a key that is none of client_auth.spki_pins of policy pinned; its pin is ", {}),
     "timeout-silent": ("timeout", "hello", "",
         lambda c: c.raw(b"", port=c.gw.port("hasty")), "not one byte came within 3", {"listener": "hasty"}),
     "timeout-hello": ("timeout", "hello", "",
@@ -371,9 +401,8 @@ def test_what_is_held_back_is_counted(gw):
     assert wait_until(next_line_tells, "a count of what was held back", process=gw)[0] >= 20
 
 
-# No client can make these: OpenSSL or memory would have to fail; and nothing here loads revocation lists
-# or pins yet.
-BEYOND = {"internal", "client_cert_revoked", "client_cert_pin"}
+# No client can make this: OpenSSL or memory would have to fail.
+BEYOND = {"internal"}
 
 
 def test_every_reason_of_the_docs_is_made_here():

@@ -23,8 +23,9 @@ struct Context {
   bool tls = false;
   std::string_view request_id;  // ours, unique
   base::Instant now{};
-  std::string_view visitor_scheme{};  // as a trusted peer tells it; empty: not told
-  std::string_view cdn_id{};          // to be appended to CDN-Loop (RFC 8586); empty: not
+  std::string_view visitor_scheme{};                 // as a trusted peer tells it; empty: not told
+  std::string_view cdn_id{};                         // to be appended to CDN-Loop (RFC 8586); empty: not
+  const http::Fields* client_certificate = nullptr;  // what the upstream is told of it; nullptr: nothing
 };
 
 // A step that may refuse a request before anything is done for it. Like a filter, it is shared.

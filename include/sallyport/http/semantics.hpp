@@ -136,6 +136,11 @@ HopByHop take_hop_by_hop(Fields& fields) noexcept;
 // an origin behind CGI, WSGI or Rack would take the client's field for ours.
 [[nodiscard]] bool collides_by_underscore(std::string_view name, std::span<const std::string> others);
 
+// Client-Cert, Client-Cert-Chain (RFC 9440), X-Forwarded-Client-Cert, X-Client-Cert and X-Client-Cert-…,
+// with '_' for any '-' as well: who reads one of them takes the client for whom it names, so only we may
+// write it. The name is lower case.
+[[nodiscard]] bool tells_of_client_certificate(std::string_view name) noexcept;
+
 // May not stand in a trailer section (RFC 9110 §6.5.1): framing, routing, authentication,
 // request modifiers, content format, and whatever tells who the client is. The name is lower case.
 [[nodiscard]] bool is_forbidden_trailer(std::string_view name, FieldId id) noexcept;

@@ -27,10 +27,8 @@ struct ClientCertificate {
   std::string subject, issuer;    // RFC 2253
   std::string serial;             // hex
   std::string sha256;             // of the certificate, hex
-  std::string der_base64;         // RFC 9440 puts it between colons
   std::vector<std::string> sans;  // "DNS:…", "URI:…", "email:…", "IP:…"
-  std::string_view result;   // ok, or why it would not do: obs' words for sallyport_tls_client_cert_total
-  std::uint8_t forward = 0;  // bit i: config::ClientCertFields i
+  std::string_view result;  // ok, or why it would not do: obs' words for sallyport_tls_client_cert_total
 };
 
 // What is kept of a connection: values only, so that a reload can match it again by name, and its
@@ -50,6 +48,7 @@ struct ConnectionInfo {
   std::string host_name;  // first name of the host that the handshake met
   std::string auth_rule;  // identity of the client-certificate rule it was made under
   std::shared_ptr<const ClientCertificate> client_certificate;  // nullptr: none was shown
+  std::shared_ptr<const http::Fields> client_fields;  // what upstreams are told of it; nullptr: nothing
   std::uint64_t tls_id = 0;         // joins the connection's access log lines with handshake_done; 0: no TLS
   std::uint8_t health = kNoHealth;  // score of its handshake, 0-100
   std::string_view tls_version;     // "TLSv1.3"; static text

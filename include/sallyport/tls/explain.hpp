@@ -50,4 +50,7 @@ struct Explanation {
 // The hint alone, from sets already made.
 [[nodiscard]] std::string hint_of(const HandshakeFailure& failure, const Explanation& sets);
 
+// Of a client's certificate that would not do, in a handshake that was let through (mode report).
+[[nodiscard]] std::string hint_of_client(const Handshake& facts);
+
 }  // namespace sallyport::tls

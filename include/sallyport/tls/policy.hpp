@@ -23,8 +23,12 @@ enum class ClientAuthMode : std::uint8_t { off, request, require, report };
 
 struct ClientAuthSpec {
   ClientAuthMode mode = ClientAuthMode::off;
-  std::string ca_file;  // PEM; needed unless off
-  int depth = 4;        // intermediates allowed between the client's certificate and the CA
+  std::string ca_file;                   // PEM; needed unless off
+  int depth = 4;                         // intermediates allowed between the client's certificate and the CA
+  std::vector<std::string> crl_files{};  // PEM or DER; with any, what they do not cover is refused
+  std::vector<std::string> sans{};       // one of these must stand in the certificate; any when empty
+  std::vector<std::string> spki_pins{};  // base64 of SHA-256: one of these must be its key's
+  std::uint8_t forward = 0;              // carried along for who tells upstreams of it
 };
 
 struct PolicySpec {
@@ -48,6 +52,8 @@ struct PolicySpec {
   std::vector<obs::CounterId> rule_counters;
 };
 
+struct ClientRule;  // what OpenSSL needs of it; private to tls
+
 struct Policy {
   std::string name;
   Version min_version = Version::tls12;
@@ -62,10 +68,11 @@ struct Policy {
   std::string cipher_suite_list;
   std::string group_list;
   ClientAuthMode client_auth = ClientAuthMode::off;
-  int client_auth_depth = 4;
-  std::string client_ca_pem;   // the CA file's bytes
-  std::string client_ca_file;  // its name, for messages
-  // Identity of the client-certificate rule: mode, depth and CA by content. Empty when off.
+  std::string client_ca_file;  // for messages
+  std::uint8_t client_forward = 0;
+  std::shared_ptr<const ClientRule> client_rule;  // nullptr when off
+  // Identity of the client-certificate rule: mode, depth, CA, lists, names and pins, files by content.
+  // Empty when off.
   std::string auth_rule;
   // Asked where the policy is a host's own, not where one of them picked it.
   Rules rules;

@@ -16,6 +16,7 @@
 #include "sallyport/base/clock.hpp"
 #include "sallyport/base/intrusive_list.hpp"
 #include "sallyport/net/timer_wheel.hpp"
+#include "sallyport/tls/client_certificate.hpp"
 #include "sallyport/tls/context_store.hpp"
 #include "sallyport/tls/hello.hpp"
 #include "sallyport/tls/stream.hpp"
@@ -41,7 +42,9 @@ struct Handshake {
   bool hello_retried = false;
   bool hello_segmented = false;
   ClientCertResult client_cert = ClientCertResult::off;
-  std::string client_subject;  // of a verified client certificate, RFC 2253
+  std::string client_subject;                          // of a verified client certificate, RFC 2253
+  std::unique_ptr<const ClientCertificate> client;     // nullptr: none was asked for or shown
+  const RefusedCertificate* client_refused = nullptr;  // why it will not do; nullptr as well when resumed
   // The one that was shown, or that the resumed session was made under; nullptr: the host has it no more.
   const Certificate* certificate = nullptr;
   std::optional<Digest> certificate_sha256;  // of the same, also when it is gone
@@ -63,6 +66,7 @@ struct HandshakeFailure {
   long verify_code = 0;                      // X509_V_…: why the client's certificate was not taken
   // Of the client's certificate that was not taken, or of the one above it that was not.
   std::string_view client_subject, client_issuer;
+  std::string_view client_names, client_pin;  // of the client's own, where the policy looks at them
   std::optional<std::uint8_t> alert_sent;
   std::optional<std::uint8_t> alert_received;
   unsigned long openssl_error = 0;  // 0: none

@@ -62,11 +62,14 @@ inline constexpr std::size_t kHandshakeReasons = static_cast<std::size_t>(Handsh
 [[nodiscard]] std::string_view to_string(Stage stage) noexcept;
 [[nodiscard]] std::string_view to_string(HandshakeReason reason) noexcept;
 
-enum class ClientCertResult : std::uint8_t { off, absent, ok, untrusted, expired, revoked };
-inline constexpr std::size_t kClientCertResults = static_cast<std::size_t>(ClientCertResult::revoked) + 1;
+enum class ClientCertResult : std::uint8_t { off, absent, ok, untrusted, expired, revoked, pin_mismatch };
+inline constexpr std::size_t kClientCertResults =
+    static_cast<std::size_t>(ClientCertResult::pin_mismatch) + 1;
 [[nodiscard]] std::string_view to_string(ClientCertResult result) noexcept;
 // Of an X509_V_… code.
 [[nodiscard]] ClientCertResult client_cert_result(long verify_code) noexcept;
+// Why `require` would refuse, or has refused, a certificate of that result; none: it would not.
+[[nodiscard]] HandshakeReason client_cert_reason(ClientCertResult result) noexcept;
 
 struct HostEntry;
 

@@ -1,7 +1,9 @@
 """A CA of the test run and any certificate of it, as PEM files."""
 
+import base64
 import dataclasses
 import datetime
+import hashlib
 import ipaddress
 import pathlib
 
@@ -23,6 +25,13 @@ class Leaf:
     def serial(self) -> int:
         return self.certificate.serial_number
 
+    @property
+    def pin(self) -> str:
+        """Base64 of the SHA-256 of its public key (RFC 7469)."""
+        form = serialization.PublicFormat.SubjectPublicKeyInfo
+        spki = self.certificate.public_key().public_bytes(serialization.Encoding.DER, form)
+        return base64.b64encode(hashlib.sha256(spki).digest()).decode()
+
 
 def _new_key(kind: str):
     if kind == "rsa":
@@ -35,6 +44,10 @@ def _name(text: str) -> x509.Name:
 
 
 def _alternative(name: str) -> x509.GeneralName:
+    if "://" in name:
+        return x509.UniformResourceIdentifier(name)
+    if "@" in name:
+        return x509.RFC822Name(name)
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
@@ -67,7 +80,7 @@ class Authority:
 
     def leaf(self, *names: str, key: str = "ecdsa", client: bool = False, start: int = -1, end: int = 30,
              common_name: str | None = None) -> Leaf:  # fmt: skip
-        """A certificate for DNS names or addresses. `start` and `end` are days from now: end=-1 has
+        """A certificate for DNS names, addresses, URIs or mailboxes. `start` and `end` are days from now: end=-1 has
         expired. `key`: ecdsa, ecdsa384 or rsa. `client` makes it one for client authentication."""
         private = _new_key(key)
         usage = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
@@ -85,6 +98,21 @@ class Authority:
         stem = f"{self.certificate.serial_number:x}"[:8] + f"-{self._count}"
         chain = b"".join(map(_pem, [certificate, *self._above()]))
         return Leaf(self._write(stem + ".pem", chain), self._write(stem + ".key", self._key_pem(private)), certificate)
+
+    def revocation_list(self, *revoked: "Leaf | Authority", start: int = -1, end: int = 7) -> bytes:
+        """A CRL in PEM form; `start` and `end` are days from now."""
+        now = datetime.datetime.utcnow()
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self.certificate.subject)
+            .last_update(now + min(start, end - 1) * DAY)
+            .next_update(now + end * DAY)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
+        )
+        for one in revoked:
+            entry = x509.RevokedCertificateBuilder().serial_number(one.certificate.serial_number)
+            builder = builder.add_revoked_certificate(entry.revocation_date(now).build())
+        return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
     def _above(self) -> list[x509.Certificate]:
         return [self.certificate, *self.parent._above()] if self.parent else []

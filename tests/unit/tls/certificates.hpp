@@ -134,6 +134,59 @@ inline std::shared_ptr<const sallyport::tls::Certificate> loaded(const Identity&
   return certificate;
 }
 
+struct List {
+  std::vector<const Identity*> revoked{};
+  long from = -3600;
+  long until = 86400;
+  std::size_t others = 0;                                 // entries of nobody
+  std::vector<std::pair<int, std::string>> extensions{};  // NID and value
+  bool delta = false;
+  const Identity* signer = nullptr;  // another than the issuer
+};
+
+// A revocation list, in DER.
+inline std::string revocation_list(const Identity& issuer, const List& wanted = {}) {
+  X509_CRL* list = X509_CRL_new();
+  X509_CRL_set_version(list, 1);
+  X509_CRL_set_issuer_name(list, X509_get_subject_name(issuer.certificate.get()));
+  ASN1_TIME* time = ASN1_TIME_new();
+  X509_CRL_set1_lastUpdate(list, X509_gmtime_adj(time, wanted.from));
+  X509_CRL_set1_nextUpdate(list, X509_gmtime_adj(time, wanted.until));
+  const auto add = [&](const ASN1_INTEGER* serial) {
+    X509_REVOKED* entry = X509_REVOKED_new();
+    X509_REVOKED_set_serialNumber(entry, const_cast<ASN1_INTEGER*>(serial));
+    X509_REVOKED_set_revocationDate(entry, time);
+    X509_CRL_add0_revoked(list, entry);
+  };
+  ASN1_INTEGER* number = ASN1_INTEGER_new();
+  for (std::size_t i = 0; i < wanted.others; ++i) {
+    ASN1_INTEGER_set_uint64(number, 0x5000'0000'0000'0000 + (i * 7919) % wanted.others);
+    add(number);
+  }
+  ASN1_INTEGER_free(number);
+  for (const Identity* one : wanted.revoked) add(X509_get0_serialNumber(one->certificate.get()));
+  if (wanted.delta)
+    X509_CRL_add1_ext_i2d(list, NID_delta_crl,
+                          const_cast<ASN1_INTEGER*>(X509_get0_serialNumber(issuer.certificate.get())), 1, 0);
+  for (const auto& [nid, value] : wanted.extensions) {
+    X509V3_CTX context;
+    X509V3_set_ctx(&context, issuer.certificate.get(), nullptr, nullptr, list, 0);
+    X509_EXTENSION* extension = X509V3_EXT_conf_nid(nullptr, &context, nid, value.c_str());
+    REQUIRE(extension != nullptr);
+    X509_CRL_add_ext(list, extension, -1);
+    X509_EXTENSION_free(extension);
+  }
+  REQUIRE(X509_CRL_sign(list, (wanted.signer == nullptr ? issuer : *wanted.signer).key.get(), EVP_sha256()) !=
+          0);
+  unsigned char* der = nullptr;
+  const int size = i2d_X509_CRL(list, &der);
+  std::string bytes(reinterpret_cast<const char*>(der), static_cast<std::size_t>(size));
+  OPENSSL_free(der);
+  ASN1_TIME_free(time);
+  X509_CRL_free(list);
+  return bytes;
+}
+
 class TemporaryFolder {
  public:
   TemporaryFolder() {
