@@ -119,6 +119,36 @@ CLI::App* add_probe(CLI::App& app, ProbeArguments& arguments) {
   return command;
 }
 
+CLI::App* add_policy(CLI::App& app, PolicyArguments& arguments) {
+  CLI::App* command =
+      app.add_subcommand("policy",
+                         "what a named TLS profile, or a policy of a configuration, means; without a "
+                         "name: which there are");
+  command->add_option("NAME", arguments.name, "a profile, or a policy of the configuration");
+  command->add_option("-c,--config", arguments.config, "look at this file's policies as well");
+  command->add_flag("--json", arguments.as_json, "as JSON");
+  return command;
+}
+
+CLI::App* add_explain(CLI::App& app, ExplainArguments& arguments) {
+  CLI::App* command = app.add_subcommand(
+      "explain",
+      "what log lines of failed handshakes, or a captured ClientHello, mean; with a configuration: "
+      "what would happen under it, and why");
+  command
+      ->add_option("FILE", arguments.file,
+                   "log lines, a hex dump, bytes, or a packet capture; - for standard input")
+      ->required();
+  command->add_option("-c,--config", arguments.config, "try it under this configuration");
+  command->add_option_function<std::string>(
+      "--sni", [&arguments](const std::string& name) { arguments.sni = name; },
+      "as if it asked for this name; '' for none");
+  command->add_option("--listener", arguments.listener, "as if it came to this listener");
+  command->add_option("--client", arguments.client, "as if it came from this address");
+  command->add_flag("--json", arguments.as_json, "as JSON");
+  return command;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -145,6 +175,12 @@ int main(int argc, char** argv) {
   ProbeArguments probe_arguments;
   CLI::App* probe_command = add_probe(app, probe_arguments);
 
+  PolicyArguments policy_arguments;
+  CLI::App* policy_command = add_policy(app, policy_arguments);
+
+  ExplainArguments explain_arguments;
+  CLI::App* explain_command = add_explain(app, explain_arguments);
+
   CLI::App* schema_command =
       app.add_subcommand("schema", "print the configuration's JSON Schema, for editors");
   CLI::App* version_command = app.add_subcommand("version", "print the version and those of the libraries");
@@ -160,6 +196,8 @@ int main(int argc, char** argv) {
     if (chain_command->parsed()) return chain(chain_arguments);
     if (doctor_command->parsed()) return doctor(doctor_arguments);
     if (probe_command->parsed()) return probe(probe_arguments);
+    if (policy_command->parsed()) return policy(policy_arguments);
+    if (explain_command->parsed()) return explain(explain_arguments);
     if (schema_command->parsed()) return schema();
     if (version_command->parsed()) return version();
   } catch (const std::exception& error) {

@@ -54,6 +54,20 @@ struct ProbeArguments {
   bool as_json = false;
 };
 
+struct PolicyArguments {
+  std::string name;              // of a profile, or of a policy of the file; empty: list them
+  std::filesystem::path config;  // empty: profiles alone
+  bool as_json = false;
+};
+
+struct ExplainArguments {
+  std::string file;              // "-": standard input
+  std::filesystem::path config;  // empty: the offer alone
+  std::optional<std::string> sni;
+  std::string listener, client;  // empty: as the input tells, or the first
+  bool as_json = false;
+};
+
 // "2026-01-31", "2026-01-31T12:00:00Z" or "@" and seconds since 1970; nothing for anything else.
 [[nodiscard]] std::optional<base::WallTime> parse_time(const std::string& text);
 
@@ -63,6 +77,8 @@ struct ProbeArguments {
 [[nodiscard]] int doctor(const DoctorArguments& arguments);
 // 0: nothing is wrong, 1: something is, 2: wrong usage, or the server cannot be connected to.
 [[nodiscard]] int probe(const ProbeArguments& arguments);
+[[nodiscard]] int policy(const PolicyArguments& arguments);
+[[nodiscard]] int explain(const ExplainArguments& arguments);
 [[nodiscard]] int schema();
 [[nodiscard]] int version();
 

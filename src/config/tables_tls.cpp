@@ -1,6 +1,8 @@
 // TLS towards clients: policies, their rules on hellos, client certificates.
 #include <algorithm>
 
+#include "sallyport/config/profiles.hpp"
+
 #include "tables.hpp"
 
 namespace sallyport::config {
@@ -140,7 +142,16 @@ const Keys<TlsRule>& keys_of(const TlsRule*) {
 const Keys<TlsPolicy>& keys_of(const TlsPolicy*) {
   using T = TlsPolicy;
   static const Keys<T> keys{
-      key("profile", &T::profile, "what the policy starts from; `sallyport policy NAME` shows it"),
+      custom<T, TlsProfile>("profile", "what the policy starts from; `sallyport policy NAME` shows it",
+                            [](Reader& reader, const Node& node, T& to) {
+                              // First of all keys: the others are laid over its values.
+                              TlsProfile chosen{};
+                              if (!Codec<TlsProfile>::read(reader, node, chosen, {})) return;
+                              T values = profile(chosen).values;
+                              values.name = to.name;
+                              values.origin = to.origin;
+                              to = std::move(values);
+                            }),
       key("min_version", &T::min_version, "\"1.2\" or \"1.3\""),
       key("max_version", &T::max_version, "\"1.2\" or \"1.3\""),
       text_key("ciphers", &T::ciphers, "TLS 1.2, OpenSSL's names, in our order of preference",

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "sallyport/tls/fingerprint.hpp"
+#include "sallyport/tls/rehearsal.hpp"
 
 #include "openssl.hpp"
 #include "suites.hpp"
@@ -160,6 +161,21 @@ Explanation explain(const HandshakeFailure& failure) {
   }
   made.hint = hint_of(failure, made);
   return made;
+}
+
+Explanation offer_of(const ClientHello& hello) {
+  HandshakeFailure nobody;  // no host, so that offers alone are filled in
+  nobody.hello = &hello;
+  Explanation made = explain(nobody);
+  made.hint.clear();
+  return made;
+}
+
+std::string suite_text(std::uint16_t suite) {
+  return suite_word(suite);
+}
+std::string group_text(std::uint16_t group) {
+  return group_word(group);
 }
 
 }  // namespace sallyport::tls

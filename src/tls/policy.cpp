@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "sallyport/config/profiles.hpp"
+
 #include "client_rule.hpp"
 #include "openssl.hpp"
 
@@ -110,8 +112,10 @@ void resolve_ciphers(const PolicySpec& spec, const Suites& suites, Policy& polic
 void resolve_groups(const PolicySpec& spec, Policy& policy, Notes& notes) {
   // From OpenSSL 3.5 a list knows tuples, parted by '/'; before that it is flat.
   const bool tuples = OpenSSL_version_num() >= 0x30500000UL;
-  // Of the default list nobody asked for what is missing.
-  const bool asked = spec.groups != PolicySpec{}.groups;
+  // Of a profile's list nobody asked for what is missing.
+  const auto profiles = config::profiles();
+  const bool asked = std::none_of(profiles.begin(), profiles.end(),
+                                  [&](const auto& profile) { return profile.values.groups == spec.groups; });
   std::size_t i = 0;
   for (const std::vector<std::string>& tuple : spec.groups) {
     bool first = true;
@@ -170,6 +174,22 @@ Digest digest_of(const Policy& policy) {
 }
 
 }  // namespace
+
+std::vector<std::string> lacking(const PolicySpec& spec) {
+  const Suites suites = known_suites();
+  std::vector<std::string> names;
+  std::copy_if(spec.ciphers.begin(), spec.ciphers.end(), std::back_inserter(names),
+               [&](const std::string& name) { return !suites.tls12.contains(name); });
+  std::copy_if(spec.cipher_suites.begin(), spec.cipher_suites.end(), std::back_inserter(names),
+               [&](const std::string& name) { return !suites.tls13.contains(name); });
+  for (const std::vector<std::string>& tuple : spec.groups) {
+    std::copy_if(tuple.begin(), tuple.end(), std::back_inserter(names), [](const std::string& name) {
+      const GroupName* group = find_group(name);
+      return group == nullptr || !has_group(std::string(group->openssl).c_str());
+    });
+  }
+  return names;
+}
 
 std::shared_ptr<const Policy> resolve_policy(const PolicySpec& spec, Notes& notes) {
   const std::size_t errors_before = notes.errors();

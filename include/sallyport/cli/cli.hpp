@@ -1,4 +1,4 @@
-// The command line: `sallyport run | check | chain | doctor | probe | version`. One file a command. Exit
+// The command line; `sallyport --help` lists the commands. One file a command. Exit
 // codes are 0 = done, 1 = the configuration or the start failed (said on stderr), 2 = wrong usage; doctor
 // has 3 for warnings alone.
 #pragma once

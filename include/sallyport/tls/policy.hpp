@@ -84,6 +84,9 @@ struct Policy {
   }
 };
 
+// Which of the ciphers, suites and groups this OpenSSL does not have.
+[[nodiscard]] std::vector<std::string> lacking(const PolicySpec& spec);
+
 // nullptr if `notes` got an error from it. A group that this OpenSSL lacks is a warning.
 [[nodiscard]] std::shared_ptr<const Policy> resolve_policy(const PolicySpec& spec, Notes& notes);
 

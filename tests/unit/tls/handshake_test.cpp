@@ -575,3 +575,20 @@ TEST_CASE("renegotiation is refused (TLS 1.2)") {
   CHECK_FALSE(renegotiated);
   CHECK(server.handshakes.size() == 1);
 }
+
+// Debian 12's OpenSSL has no ML-KEM, 13's has: which it is decides what this test can show.
+TEST_CASE("X25519MLKEM768 is taken first where OpenSSL has it, and left out where it has not") {
+  World world;
+  Server server(world.build());
+  PolicySpec hybrid;
+  hybrid.groups = {{"X25519MLKEM768"}};
+  const bool has = lacking(hybrid).empty();
+  Ask how;
+  how.groups = has ? "X25519:X25519MLKEM768" : "X25519";
+  CHECK(served(server, how).connected);
+  REQUIRE(server.handshakes.size() == 1);
+  CHECK(server.handshakes[0].group == (has ? "X25519MLKEM768" : "X25519"));
+  Notes notes;
+  CHECK((resolve_policy(hybrid, notes) != nullptr) == has);
+  CHECK(notes.items().empty() == has);
+}

@@ -1,5 +1,6 @@
 #include "sallyport/tls/policy.hpp"
 
+#include "sallyport/config/profiles.hpp"
 #include "sallyport/tls/server_context.hpp"
 
 #include "catch.hpp"
@@ -48,6 +49,26 @@ TEST_CASE("a group that this OpenSSL lacks is left out; who asked for it by name
   const bool has_ml_kem = policy->groups.front() == 0x11ec;
   CHECK(policy->groups.size() == (has_ml_kem ? 2 : 1));
   CHECK(notes.items().empty() == has_ml_kem);
+  CHECK(lacking(spec) ==
+        (has_ml_kem ? std::vector<std::string>{} : std::vector<std::string>{"X25519MLKEM768"}));
+}
+
+TEST_CASE("every profile is one that this OpenSSL can do, without a word") {
+  for (const sallyport::config::Profile& profile : sallyport::config::profiles()) {
+    INFO(profile.name);
+    PolicySpec spec;
+    spec.min_version =
+        profile.values.min_version == sallyport::config::TlsVersion::tls13 ? Version::tls13 : Version::tls12;
+    spec.ciphers = profile.values.ciphers;
+    spec.cipher_suites = profile.values.cipher_suites;
+    spec.groups = profile.values.groups;
+    spec.alpn = profile.values.alpn;
+    Notes notes;
+    const auto policy = resolve_policy(spec, notes);
+    REQUIRE(policy != nullptr);
+    CHECK(notes.items().empty());
+    CHECK(ServerContext::make(policy, nullptr, notes) != nullptr);
+  }
 }
 
 TEST_CASE("a name that OpenSSL would pass over in silence is refused, by its place") {
