@@ -287,7 +287,8 @@ class Pcapng {
         body.take(4);
         break;
       case kSimplePacket:
-        size = std::min(body.u32(big_), static_cast<std::uint32_t>(body.left().size()));
+        size = body.u32(big_);  // as it was on the wire: what was kept may be less
+        size = std::min(size, static_cast<std::uint32_t>(body.left().size()));
         break;
       case kPacket:
         interface = body.u32(big_);
