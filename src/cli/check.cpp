@@ -11,7 +11,10 @@ namespace sallyport::cli {
 int check(const std::filesystem::path& config) {
   config::Loaded loaded = config::load_and_validate(config);
   bool bad = report(loaded.problems);
-  if (!bad) bad = report(runtime::check_build(std::move(loaded.model)));
+  if (bad) return kFailed;
+  const runtime::DryBuild built = runtime::dry_build(std::move(loaded.model), base::WallClock::now());
+  bad = report(built.problems);
+  for (const std::string& remark : built.remarks) std::printf("%s\n", remark.c_str());
   if (bad) return kFailed;
   std::printf("%s: ok\n", config.c_str());
   return kOk;

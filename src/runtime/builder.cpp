@@ -6,7 +6,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "sallyport/net/block_list.hpp"
+#include "sallyport/tls/ocsp.hpp"
 
 #include "client_fields.hpp"
 
@@ -18,6 +18,7 @@ using config::Problem;
 // One build under way.
 struct Builder::Work {
   proxy::Snapshot& snapshot;
+  Built& built;
   std::vector<Problem>& problems;
   base::WallTime now;
   std::vector<std::vector<std::shared_ptr<const tls::Certificate>>> certificates;  // by host
@@ -253,6 +254,16 @@ std::vector<std::string> edited_fields(const config::Model& model) {
   return names;
 }
 
+void name_by_certificates(config::Host& host,
+                          const std::vector<std::shared_ptr<const tls::Certificate>>& certificates) {
+  for (const auto& certificate : certificates) {
+    for (const std::string& name : certificate->dns_names()) {
+      if (std::find(host.names.begin(), host.names.end(), name) == host.names.end())
+        host.names.push_back(name);
+    }
+  }
+}
+
 }  // namespace
 
 Built Builder::build(config::Model model, base::WallTime now) {
@@ -265,7 +276,7 @@ Built Builder::build(config::Model model, base::WallTime now) {
   });
   snapshot->model = std::move(model);
   snapshot->generation = generation_ + 1;
-  Work work{*snapshot, built.problems, now, {}};
+  Work work{*snapshot, built, built.problems, now, {}};
   load_address_sets(work);
   load_trust(work);
   load_certificates(work);
@@ -311,22 +322,58 @@ void Builder::load_trust(Work& work) {
 void Builder::load_certificates(Work& work) {
   for (config::Host& host : work.model().hosts) {
     auto& loaded = work.certificates.emplace_back();
+    const std::size_t first_staple = work.built.staples.size();
     for (const config::Certificate& source : host.certificates) {
       tls::Notes notes;
       const std::string label = source.label.empty() ? source.chain.string() : source.label;
       auto certificate =
           certificates_.load({source.chain.string(), source.key.string(), label}, work.now, notes);
       work.take(notes, [&source](std::string_view) { return source.origin; });
-      if (certificate != nullptr) loaded.push_back(std::move(certificate));
+      if (certificate == nullptr) continue;
+      load_staple(work, source, certificate);
+      loaded.push_back(std::move(certificate));
     }
-    if (!host.names.empty()) continue;
-    for (const auto& certificate : loaded) {
-      for (const std::string& name : certificate->dns_names()) {
-        if (std::find(host.names.begin(), host.names.end(), name) == host.names.end())
-          host.names.push_back(name);
-      }
+    if (host.names.empty()) name_by_certificates(host, loaded);
+    for (std::size_t i = first_staple; i < work.built.staples.size(); ++i) {
+      if (!host.names.empty()) work.built.staples[i].host = host.names.front();
     }
   }
+}
+
+// The answer that its file holds, what is in the way of one, and for `check` what clients are shown.
+void Builder::load_staple(Work& work, const config::Certificate& source,
+                          const std::shared_ptr<const tls::Certificate>& certificate) {
+  const bool fetch = work.model().tls.ocsp.fetch;
+  const bool can_ask = !certificate->responder_url().empty() && certificate->issuer_certificate() != nullptr;
+  const auto remark = [&](const std::string& text) {
+    work.built.remarks.push_back(config::to_string(source.origin) + ": " + source.chain.string() + ": " +
+                                 text);
+  };
+  tls::Notes notes;
+  StapleWish wish{certificate, {}, nullptr};
+  if (!source.ocsp.empty()) {
+    wish.from_file = tls::load_staple(source.ocsp.string(), *certificate, work.now, notes);
+    if (wish.from_file != nullptr) {
+      remark("OCSP answer of " + source.ocsp.string() + " is good until " +
+             tls::date_text(wish.from_file->next_update));
+    }
+  }
+  if (fetch && can_ask) remark("OCSP answers will be fetched from " + certificate->responder_url());
+  if (fetch && !can_ask && !certificate->responder_url().empty()) {
+    notes.warning("ocsp",
+                  source.chain.string() +
+                      ": no OCSP answer can be fetched, since who issued it is not known: append the issuer "
+                      "to the chain, or put it in tls.intermediates or tls.roots");
+  }
+  if (certificate->must_staple() && source.ocsp.empty() && !(fetch && can_ask)) {
+    notes.warning("ocsp",
+                  source.chain.string() +
+                      ": it says must-staple (RFC 7633) and there is no OCSP answer to staple: clients that "
+                      "honour it will refuse it; set tls.ocsp.fetch, or name an `ocsp` file" +
+                      (fetch && certificate->responder_url().empty() ? " (it names no responder)" : ""));
+  }
+  work.take(notes, [&source](std::string_view) { return source.origin; });
+  work.built.staples.push_back(std::move(wish));
 }
 
 void Builder::build_tls(Work& work) {
@@ -487,6 +534,8 @@ void Builder::publish_certificates(const proxy::Snapshot& snapshot) {
         fact.not_before = certificate->not_before();
         fact.not_after = certificate->not_after();
         fact.loaded = certificate->loaded();
+        if (const auto& staple = certificate->staple().current())
+          fact.staple_next_update = staple->next_update;
         facts.push_back(std::move(fact));
       }
     }

@@ -14,6 +14,7 @@
 
 #include "file_limit.hpp"
 #include "server_state.hpp"
+#include "settings.hpp"
 
 namespace sallyport::runtime {
 
@@ -41,58 +42,6 @@ obs::Vocabulary vocabulary() {
   return v;
 }
 
-std::string target_text(const config::LogTarget& target) {
-  switch (target.kind) {
-    case config::LogTarget::Kind::off:
-      return "off";
-    case config::LogTarget::Kind::standard_output:
-      return "stdout";
-    case config::LogTarget::Kind::standard_error:
-      return "stderr";
-    case config::LogTarget::Kind::file:
-      break;
-  }
-  return target.file.string();
-}
-
-obs::Level level_of(config::LogLevel level) {
-  switch (level) {
-    case config::LogLevel::debug:
-      return obs::Level::debug;
-    case config::LogLevel::info:
-      return obs::Level::info;
-    case config::LogLevel::warn:
-      return obs::Level::warn;
-    case config::LogLevel::error:
-      break;
-  }
-  return obs::Level::error;
-}
-
-obs::LogOptions log_options(const config::Log& from) {
-  obs::LogOptions options;
-  options.path = target_text(from.path);
-  options.format =
-      from.format == config::LogFormat::json ? obs::LogOptions::Format::json : obs::LogOptions::Format::text;
-  options.level = from.path.kind == config::LogTarget::Kind::off ? obs::Level::off : level_of(from.level);
-  return options;
-}
-
-obs::AccessLogOptions access_options(const config::AccessLog& from, obs::Log& log) {
-  obs::AccessLogOptions options;
-  options.path = target_text(from.path);
-  options.ring_bytes = from.ring;
-  options.on_error = [&log](int error) {
-    log.error("access_log_failed", {{"error", std::generic_category().message(error)}});
-  };
-  return options;
-}
-
-obs::HistogramBuckets buckets_of(const config::Metrics& from) {
-  return {obs::Buckets::of_seconds(from.buckets.handshake), obs::Buckets::of_seconds(from.buckets.request),
-          obs::Buckets::of_seconds(from.buckets.reload)};
-}
-
 // Port 0 picks a port anew for every socket, so there the name tells sockets apart.
 std::string socket_key(const config::Listener& listener) {
   const std::string address = config::to_string(listener.address);
@@ -104,16 +53,7 @@ std::uint64_t random_number() {
   return (std::uint64_t{device()} << 32) | device();
 }
 
-std::uint32_t worker_count(const config::Model& model) {
-  if (model.workers != 0) return model.workers;
-  return std::max(1U, std::thread::hardware_concurrency());
-}
-
 }  // namespace
-
-std::vector<config::Problem> check_build(config::Model model) {
-  return dry_build(std::move(model), base::WallClock::now()).problems;
-}
 
 DryBuild dry_build(config::Model model, base::WallTime now) {
   obs::Metrics metrics(vocabulary());
@@ -121,6 +61,7 @@ DryBuild dry_build(config::Model model, base::WallTime now) {
   Built built = builder.build(std::move(model), now);
   DryBuild dry;
   dry.problems = std::move(built.problems);
+  dry.remarks = std::move(built.remarks);
   if (built.snapshot != nullptr) {
     dry.model = std::make_shared<const config::Model>(built.snapshot->model);
     dry.tls = built.snapshot->tls;
@@ -166,7 +107,9 @@ Server::State::State(config::Model model, ServerOptions options)
           [this](const config::Problem& problem) {
             log_.warn("address_set", {{"problem", config::to_string(problem)}});
           }),
-      lookup_(io_) {}
+      lookup_(io_),
+      staple_metrics_(metrics_.registry()),
+      responder_(io_) {}
 
 Server::State::~State() {
   stop_workers();
@@ -219,7 +162,8 @@ void Server::State::start() {
       [this](std::string_view host, std::string_view error, std::size_t kept) {
         log_.warn("resolve_failed", {{"host", host}, {"error", error}, {"addresses_kept", kept}});
       });
-  adopt(built.snapshot, std::move(binding));
+  start_stapling();
+  adopt(std::move(built), std::move(binding));
   metrics_.reloaded(obs::ReloadTrigger::start, obs::ReloadResult::ok, base::WallClock::now());
   {
     const std::lock_guard lock(status_mutex_);
@@ -228,6 +172,7 @@ void Server::State::start() {
   }
   for (const auto& worker : workers_) worker->start();
   resolver_->drive(io_);
+  stapler_->drive(io_);
   ready_.store(true, std::memory_order_relaxed);
 }
 
@@ -265,11 +210,14 @@ Server::State::Binding Server::State::bind(const config::Model& model) {
 }
 
 // From here on this snapshot is served.
-void Server::State::adopt(const proxy::SnapshotPtr& snapshot, Binding binding) {
+void Server::State::adopt(Built built, Binding binding) {
+  const proxy::SnapshotPtr snapshot = std::move(built.snapshot);
   snapshot_ = snapshot;
   bound_ = std::move(binding.bound);
   const config::Model& model = snapshot->model;
   apply_process_limits(model);
+  // Before the workers hear of it: a certificate's first handshake has its answer.
+  stapler_->adopt(built.staples, model.tls.ocsp, base::Clock::now(), base::WallClock::now());
   for (std::size_t i = 0; i < workers_.size(); ++i) {
     workers_[i]->post([snapshot, setups = binding.setups, sockets = std::move(binding.new_sockets[i])](
                           Worker& worker) mutable { worker.apply(snapshot, setups, std::move(sockets)); });
@@ -361,7 +309,7 @@ void Server::State::wait_for_signal() {
 void Server::State::on_signal(int number) {
   switch (number) {
     case SIGHUP:
-      reload();
+      reload(obs::ReloadTrigger::sighup);
       break;
     case SIGUSR1:
       reopen_logs();
@@ -411,90 +359,6 @@ void Server::State::on_pressure(base::Pressure level, std::uint64_t resident) {
                "what is not served now is in sallyport_memory_shed_total; limits.memory says how much "
                "the gateway may hold"}});
   for (const auto& worker : workers_) worker->post([level](Worker& w) { w.pressure(level); });
-}
-
-// ---- reload ----
-
-void Server::State::reload() {
-  if (draining_) return;
-  notifier_.reloading();
-  const base::Instant begun = base::Clock::now();
-  config::Loaded loaded = config::load_and_validate(options_.config_file);
-  const base::Instant parsed = base::Clock::now();
-  metrics_.reload_phase(obs::ReloadPhase::parse, parsed - begun);
-  if (config::has_errors(loaded.problems)) return reject(loaded.problems);
-  const std::string restart = what_needs_restart(loaded.model);
-  Built built = builder_.build(std::move(loaded.model), base::WallClock::now());
-  if (built.snapshot == nullptr) return reject(built.problems);
-  Binding binding = bind(built.snapshot->model);
-  if (!binding.problems.empty()) return reject(binding.problems);
-  const base::Instant ready_to_swap = base::Clock::now();
-  metrics_.reload_phase(obs::ReloadPhase::load, ready_to_swap - parsed);
-  const config::Model& model = built.snapshot->model;
-  try {
-    access_log_.redirect(target_text(model.access_log.path));
-  } catch (const std::exception& failed) {
-    return reject({{config::Problem::Severity::error, model.access_log.origin, failed.what()}});
-  }
-  log_.set_level(log_options(model.log).level);
-  for (const auto& problems : {std::cref(loaded.problems), std::cref(built.problems)}) {
-    for (const config::Problem& problem : problems.get()) {
-      log_.warn("config", {{"problem", config::to_string(problem)}});
-    }
-  }
-  adopt(built.snapshot, std::move(binding));
-  metrics_.reload_phase(obs::ReloadPhase::swap, base::Clock::now() - ready_to_swap);
-  const base::WallTime now = base::WallClock::now();
-  metrics_.reloaded(obs::ReloadTrigger::sighup,
-                    restart.empty() ? obs::ReloadResult::ok : obs::ReloadResult::partial, now);
-  if (!restart.empty()) log_.warn("reload_needs_restart", {{"what", restart}});
-  const double milliseconds = std::chrono::duration<double, std::milli>(base::Clock::now() - begun).count();
-  log_.info("reloaded", {{"generation", built.snapshot->generation}, {"duration_ms", milliseconds}});
-  {
-    const std::lock_guard lock(status_mutex_);
-    status_.last_reload_successful = true;
-    status_.last_reload_message = restart.empty() ? "" : "needs a restart: " + restart;
-    status_.last_reload_at = now;
-  }
-  notifier_.status("generation " + std::to_string(built.snapshot->generation));
-  notifier_.ready();
-}
-
-// What the running process cannot change; it goes on as it was started.
-std::string Server::State::what_needs_restart(const config::Model& fresh) const {
-  const config::Model& now = snapshot_->model;
-  std::string what;
-  const auto note = [&what](const char* key, bool changed) {
-    if (!changed) return;
-    if (!what.empty()) what += ", ";
-    what += key;
-  };
-  note("workers", worker_count(fresh) != workers_.size());
-  note("admin", !(fresh.admin == now.admin));
-  note("log.path", !(fresh.log.path == now.log.path) || fresh.log.format != now.log.format);
-  note("access_log.ring", fresh.access_log.ring != now.access_log.ring);
-  note("metrics.buckets", !(fresh.metrics == now.metrics));
-  return what;
-}
-
-void Server::State::reject(const std::vector<config::Problem>& problems) {
-  std::string first;
-  for (const config::Problem& problem : problems) {
-    if (problem.severity != config::Problem::Severity::error) continue;
-    if (first.empty()) first = config::to_string(problem);
-    log_.error("reload_rejected", {{"problem", config::to_string(problem)},
-                                   {"effect", "the configuration of before goes on serving"}});
-  }
-  const base::WallTime now = base::WallClock::now();
-  metrics_.reloaded(obs::ReloadTrigger::sighup, obs::ReloadResult::rejected, now);
-  {
-    const std::lock_guard lock(status_mutex_);
-    status_.last_reload_successful = false;
-    status_.last_reload_message = first;
-    status_.last_reload_at = now;
-  }
-  notifier_.status("reload rejected: " + first);
-  notifier_.ready();
 }
 
 // ---- the end ----

@@ -15,13 +15,16 @@
 #include "sallyport/obs/health_minutes.hpp"
 #include "sallyport/obs/log.hpp"
 #include "sallyport/obs/metrics.hpp"
+#include "sallyport/obs/staple_metrics.hpp"
 #include "sallyport/runtime/builder.hpp"
 #include "sallyport/runtime/server.hpp"
 #include "sallyport/upstream/resolver.hpp"
 
 #include "address_refresh.hpp"
 #include "budgets.hpp"
+#include "http_responder.hpp"
 #include "memory_watch.hpp"
+#include "stapler.hpp"
 #include "worker.hpp"
 
 namespace sallyport::runtime {
@@ -47,14 +50,28 @@ class Server::State {
     std::vector<config::Problem> problems;
   };
   [[nodiscard]] Binding bind(const config::Model& model);
-  void adopt(const proxy::SnapshotPtr& snapshot, Binding binding);
-  void watch_names(const proxy::Snapshot& snapshot);
+  void adopt(Built built, Binding binding);
 
   void wait_for_signal();
   void on_signal(int number);
-  void reload();
+  // A reload up to the point of no return.
+  struct Attempt {
+    base::Instant begun{};
+    Built built;
+    Binding binding;
+    std::vector<config::Problem> problems;  // of every stage
+    std::string needs_restart;
+    [[nodiscard]] bool good() const noexcept {
+      return built.snapshot != nullptr && !config::has_errors(problems);
+    }
+  };
+  void reload(obs::ReloadTrigger trigger);
+  [[nodiscard]] Attempt try_reload();
+  void take(Attempt attempt, obs::ReloadTrigger trigger);
   [[nodiscard]] std::string what_needs_restart(const config::Model& fresh) const;
-  void reject(const std::vector<config::Problem>& problems);
+  void reject(const std::vector<config::Problem>& problems, obs::ReloadTrigger trigger);
+  void start_stapling();
+  void on_staple(const StapleEvent& event);
   void reopen_logs();
   void begin_drain();
   void worker_drained();
@@ -91,6 +108,11 @@ class Server::State {
   obs::RateLimit pressure_events_{10, base::Seconds(1)};
   upstream::SystemLookup lookup_;
   std::optional<upstream::Resolver> resolver_;
+  obs::StapleMetrics staple_metrics_;
+  obs::RateLimit staple_events_{20, base::Seconds(1)};
+  obs::RateLimit staple_failures_{20, base::Seconds(1)};
+  HttpResponder responder_;
+  std::optional<Stapler> stapler_;
   std::size_t undrained_ = 0;
   std::uint64_t files_ = 0;             // open files that the process may have
   std::uint32_t connections_told_ = 0;  // that no more are taken than the files allow

@@ -7,6 +7,7 @@
 #include "certificate_names.hpp"
 #include "certificate_text.hpp"
 #include "openssl.hpp"
+#include "staple_openssl.hpp"
 
 namespace sallyport::tls {
 
@@ -187,6 +188,9 @@ bool Certificate::arrange(Given given, std::size_t leaf, ChainUse use, const Cha
   }
   content_ = hasher.finish();
   standing_.chain = state_of(report, trust);
+  if (!report.paths.empty() && report.paths.front().certificates.size() > 1) {
+    issuer_certificate_ = report.certificates[report.paths.front().certificates[1]].certificate;
+  }
   for (const ChainFinding& finding : report.findings) {
     if (worth_a_remark(finding, trust)) remarks_.push_back(finding.text);
   }
@@ -205,6 +209,13 @@ void Certificate::describe() {
   unsigned int size = 0;
   X509_digest(leaf_, EVP_sha256(), fingerprint_.data(), &size);
   fingerprint_hex_ = hex(fingerprint_);
+  responder_url_ = responder_url_text(leaf_);
+  must_staple_ = asks_for_staple(leaf_);
+}
+
+bool Certificate::take_slot(StapleShelf* staples) {
+  staple_ = staples != nullptr ? staples->slot_of(fingerprint_) : std::make_shared<StapleSlot>();
+  return hang_slot(leaf_, staple_);
 }
 
 void Certificate::weigh_dates() {
@@ -248,7 +259,8 @@ bool Certificate::covers(std::string_view host_name) const noexcept {
 
 std::shared_ptr<const Certificate> Certificate::parse(std::string_view chain_pem, std::string_view key_pem,
                                                       const CertificateSource& source, base::WallTime now,
-                                                      Notes& notes, const ChainTrust& trust) {
+                                                      Notes& notes, const ChainTrust& trust,
+                                                      StapleShelf* staples) {
   ERR_clear_error();
   const std::shared_ptr<Certificate> certificate(new Certificate);
   certificate->chain_file_ = source.chain_file;
@@ -265,6 +277,10 @@ std::shared_ptr<const Certificate> Certificate::parse(std::string_view chain_pem
   }
   certificate->describe();
   certificate->weigh_dates();
+  if (!certificate->take_slot(staples)) {
+    notes.error("chain", source.chain_file + ": no memory for its OCSP answer");
+    return nullptr;
+  }
   certificate->tell(now, notes);
   return certificate;
 }

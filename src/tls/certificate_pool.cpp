@@ -77,7 +77,7 @@ std::shared_ptr<const Certificate> CertificatePool::load(const CertificateSource
       return certificate;
     }
   }
-  auto certificate = Certificate::parse(*chain, *key, source, now, notes, trust_);
+  auto certificate = Certificate::parse(*chain, *key, source, now, notes, trust_, &staples_);
   if (certificate == nullptr) return nullptr;
   if (by_content_.size() >= sweep_at_) {
     std::erase_if(by_content_, [](const auto& entry) { return entry.second.expired(); });

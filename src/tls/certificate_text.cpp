@@ -4,6 +4,7 @@
 #include <ctime>
 
 #include "sallyport/tls/chain.hpp"
+#include "sallyport/tls/ocsp.hpp"
 
 #include "certificate_names.hpp"
 #include "openssl.hpp"
@@ -43,6 +44,26 @@ std::string curve_text(const EVP_PKEY* key) {
   const int nid = OBJ_txt2nid(name);
   const char* nist = EC_curve_nid2nist(nid);
   return nist != nullptr ? nist : name;
+}
+
+// The URLs of one kind in the authority information access (RFC 5280 §4.2.2.1).
+std::vector<std::string> access_urls(const X509* certificate, int method) {
+  auto* access = static_cast<AUTHORITY_INFO_ACCESS*>(
+      X509_get_ext_d2i(unconst(certificate), NID_info_access, nullptr, nullptr));
+  std::vector<std::string> urls;
+  for (int i = 0; i < sk_ACCESS_DESCRIPTION_num(access); ++i) {
+    const ACCESS_DESCRIPTION* item = sk_ACCESS_DESCRIPTION_value(access, i);
+    if (OBJ_obj2nid(item->method) != method || item->location->type != GEN_URI) continue;
+    const ASN1_STRING* text = item->location->d.uniformResourceIdentifier;
+    const std::string url(reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)),
+                          static_cast<std::size_t>(ASN1_STRING_length(text)));
+    // It is going to be printed: no control characters, and of a length that somebody can read.
+    const bool printable = std::all_of(url.begin(), url.end(), [](char c) { return c > ' ' && c < 0x7f; });
+    if (printable && url.size() <= 1024) urls.push_back(url);
+  }
+  AUTHORITY_INFO_ACCESS_free(access);
+  ERR_clear_error();
+  return urls;
 }
 
 }  // namespace
@@ -101,22 +122,27 @@ std::string key_text(const X509* certificate) {
 }
 
 std::string issuer_url_text(const X509* certificate) {
-  auto* access = static_cast<AUTHORITY_INFO_ACCESS*>(
-      X509_get_ext_d2i(unconst(certificate), NID_info_access, nullptr, nullptr));
-  std::string url;
-  for (int i = 0; i < sk_ACCESS_DESCRIPTION_num(access) && url.empty(); ++i) {
-    const ACCESS_DESCRIPTION* item = sk_ACCESS_DESCRIPTION_value(access, i);
-    if (OBJ_obj2nid(item->method) != NID_ad_ca_issuers || item->location->type != GEN_URI) continue;
-    const ASN1_STRING* text = item->location->d.uniformResourceIdentifier;
-    url.assign(reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)),
-               static_cast<std::size_t>(ASN1_STRING_length(text)));
-    // It is going to be printed: no control characters, and of a length that somebody can read.
-    const bool printable = std::all_of(url.begin(), url.end(), [](char c) { return c > ' ' && c < 0x7f; });
-    if (!printable || url.size() > 1024) url.clear();
+  const auto urls = access_urls(certificate, NID_ad_ca_issuers);
+  return urls.empty() ? std::string() : urls.front();
+}
+
+std::string responder_url_text(const X509* certificate) {
+  const auto urls = access_urls(certificate, NID_ad_OCSP);
+  const auto http = [](const std::string& url) { return parse_responder_url(url).has_value(); };
+  const auto found = std::find_if(urls.begin(), urls.end(), http);
+  return found == urls.end() ? std::string() : *found;
+}
+
+bool asks_for_staple(const X509* certificate) {
+  auto* features =
+      static_cast<TLS_FEATURE*>(X509_get_ext_d2i(unconst(certificate), NID_tlsfeature, nullptr, nullptr));
+  bool found = false;
+  for (int i = 0; i < sk_ASN1_INTEGER_num(features); ++i) {
+    found = found || ASN1_INTEGER_get(sk_ASN1_INTEGER_value(features, i)) == TLSEXT_TYPE_status_request;
   }
-  AUTHORITY_INFO_ACCESS_free(access);
+  sk_ASN1_INTEGER_pop_free(features, ASN1_INTEGER_free);
   ERR_clear_error();
-  return url;
+  return found;
 }
 
 bool is_self_signed(const X509* certificate) {

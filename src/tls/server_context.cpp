@@ -5,6 +5,7 @@
 #include "client_rule.hpp"
 #include "engine.hpp"
 #include "openssl.hpp"
+#include "staple_openssl.hpp"
 
 namespace sallyport::tls {
 
@@ -101,6 +102,7 @@ bool ServerContext::configure(Notes& notes) {
     SSL_CTX_set_options(context_, SSL_OP_NO_TICKET);
     SSL_CTX_set_num_tickets(context_, 0);
   }
+  show_staples(context_);
   Engine::watch_server(context_);
   return true;
 }

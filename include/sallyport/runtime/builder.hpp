@@ -17,13 +17,23 @@
 #include "sallyport/proxy/snapshot.hpp"
 #include "sallyport/runtime/address_sets.hpp"
 #include "sallyport/tls/certificate.hpp"
+#include "sallyport/tls/staple.hpp"
 #include "sallyport/tls/ticket_keys.hpp"
 
 namespace sallyport::runtime {
 
+// A certificate that is shown to clients, and the OCSP answer to begin with.
+struct StapleWish {
+  std::shared_ptr<const tls::Certificate> certificate;
+  std::string host;                              // that shows it, by its first name
+  std::shared_ptr<const tls::Staple> from_file;  // may be null
+};
+
 struct Built {
   proxy::SnapshotPtr snapshot;            // nullptr if a problem is an error
   std::vector<config::Problem> problems;  // what the build found, beyond load() and validate()
+  std::vector<StapleWish> staples;        // of every host's certificates
+  std::vector<std::string> remarks;       // what is so, and no problem: for `check`
 };
 
 class Builder {
@@ -47,6 +57,8 @@ class Builder {
   void load_address_sets(Work& work);
   void load_trust(Work& work);
   void load_certificates(Work& work);
+  static void load_staple(Work& work, const config::Certificate& source,
+                          const std::shared_ptr<const tls::Certificate>& certificate);
   void build_tls(Work& work);
   void build_upstreams(Work& work);
   void build_routes(Work& work);

@@ -79,12 +79,11 @@ class Server {
   std::unique_ptr<State> state_;
 };
 
-// What run and a reload would find wrong, without binding or serving: for `check`.
-[[nodiscard]] std::vector<config::Problem> check_build(config::Model model);
-
-// The same as of a given time, with what it came to, for whoever examines a configuration.
+// What run and a reload would find wrong or worth a word as of a given time, without binding or serving, and
+// what it came to: for `check` and whoever else examines a configuration.
 struct DryBuild {
   std::vector<config::Problem> problems;
+  std::vector<std::string> remarks;              // what is so, and no problem; a line each
   std::shared_ptr<const config::Model> model;    // hosts have their names; nullptr if a problem is an error
   std::shared_ptr<const tls::ContextStore> tls;  // nullptr without an https listener, too
 };

@@ -17,6 +17,7 @@
 #include "sallyport/tls/chain.hpp"
 #include "sallyport/tls/notes.hpp"
 #include "sallyport/tls/policy.hpp"
+#include "sallyport/tls/staple.hpp"
 
 struct x509_st;
 struct evp_pkey_st;
@@ -56,11 +57,9 @@ struct ChainStanding {
 class Certificate {
  public:
   // `now` decides whether an expired one is warned about. nullptr if `notes` got an error.
-  [[nodiscard]] static std::shared_ptr<const Certificate> parse(std::string_view chain_pem,
-                                                                std::string_view key_pem,
-                                                                const CertificateSource& source,
-                                                                base::WallTime now, Notes& notes,
-                                                                const ChainTrust& trust = {});
+  [[nodiscard]] static std::shared_ptr<const Certificate> parse(
+      std::string_view chain_pem, std::string_view key_pem, const CertificateSource& source,
+      base::WallTime now, Notes& notes, const ChainTrust& trust = {}, StapleShelf* staples = nullptr);
   ~Certificate();
   Certificate(const Certificate&) = delete;
   Certificate& operator=(const Certificate&) = delete;
@@ -86,6 +85,12 @@ class Certificate {
   [[nodiscard]] std::size_t chain_length() const noexcept;                   // certificates, leaf included
   [[nodiscard]] const ChainStanding& standing() const noexcept { return standing_; }
 
+  // Revocation state: where its responder is (empty: it names none that is asked over http), whether
+  // clients are to insist on a stapled answer (RFC 7633), and the answer.
+  [[nodiscard]] const std::string& responder_url() const noexcept { return responder_url_; }
+  [[nodiscard]] bool must_staple() const noexcept { return must_staple_; }
+  [[nodiscard]] StapleSlot& staple() const noexcept { return *staple_; }
+
   // Warns of all that is odd about the chain, and of what is expired, about to be, or not yet valid.
   void tell(base::WallTime now, Notes& notes) const;
 
@@ -93,6 +98,8 @@ class Certificate {
   [[nodiscard]] x509_st* leaf() const noexcept { return leaf_; }
   [[nodiscard]] evp_pkey_st* key() const noexcept { return key_; }
   [[nodiscard]] stack_st_X509* intermediates() const noexcept { return intermediates_; }
+  // nullptr: it is neither in the chain nor among the intermediates and roots that were given.
+  [[nodiscard]] x509_st* issuer_certificate() const noexcept { return issuer_certificate_.get(); }
 
  private:
   Certificate() = default;
@@ -104,17 +111,21 @@ class Certificate {
   [[nodiscard]] bool arrange(Given given, std::size_t leaf, ChainUse use, const ChainTrust& trust);
   void describe();
   void weigh_dates();
+  [[nodiscard]] bool take_slot(StapleShelf* staples);
 
   x509_st* leaf_ = nullptr;
   evp_pkey_st* key_ = nullptr;
   stack_st_X509* intermediates_ = nullptr;
-  std::string label_, chain_file_, serial_, subject_, issuer_, fingerprint_hex_;
+  CertificateRef issuer_certificate_;
+  std::shared_ptr<StapleSlot> staple_;
+  std::string label_, chain_file_, serial_, subject_, issuer_, fingerprint_hex_, responder_url_;
   std::vector<std::string> dns_names_, addresses_;
   std::vector<std::string> remarks_;  // about the chain, whatever the time is
   base::WallTime not_before_, not_after_, loaded_;
   KeyType key_type_ = KeyType::other;
   ChainStanding standing_;
   int key_bits_ = 0;
+  bool must_staple_ = false;
   Digest fingerprint_{}, content_{};
 };
 
@@ -139,6 +150,7 @@ class CertificatePool {
                                    const CertificateSource& source) const;
 
   ChainTrust trust_;
+  StapleShelf staples_;
   std::unordered_map<std::string, std::weak_ptr<const Certificate>> by_content_;
   std::size_t sweep_at_ = 64;  // entries at which those that nobody uses any more are removed
 };

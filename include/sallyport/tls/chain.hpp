@@ -130,5 +130,6 @@ struct CertificateDetails {
   bool self_signed = false, authority = false;
 };
 [[nodiscard]] CertificateDetails describe(const x509_st* certificate);
+[[nodiscard]] std::string date_text(base::WallTime time);  // "2026-01-31 12:00:00 UTC"
 
 }  // namespace sallyport::tls

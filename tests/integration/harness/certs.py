@@ -79,9 +79,10 @@ class Authority:
         return Authority(self.folder, name, self)
 
     def leaf(self, *names: str, key: str = "ecdsa", client: bool = False, start: int = -1, end: int = 30,
-             common_name: str | None = None) -> Leaf:  # fmt: skip
+             common_name: str | None = None, usages=None, extensions=()) -> Leaf:  # fmt: skip
         """A certificate for DNS names, addresses, URIs or mailboxes. `start` and `end` are days from now: end=-1 has
-        expired. `key`: ecdsa, ecdsa384 or rsa. `client` makes it one for client authentication."""
+        expired. `key`: ecdsa, ecdsa384 or rsa. `client` makes it one for client authentication, `usages` for
+        anything else."""
         private = _new_key(key)
         usage = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
         subject = _name(common_name or (names[0] if names else "nobody"))
@@ -89,10 +90,12 @@ class Authority:
             self._builder(subject, self.certificate.subject, private, self._key, min(start, end - 1), end)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(self._usage(certificates=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage(usages or [usage]), critical=False)
         )
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(list(map(_alternative, names))), critical=False)
+        for extension in extensions:
+            builder = builder.add_extension(extension, critical=False)
         certificate = builder.sign(self._key, hashes.SHA256())
         self._count += 1
         stem = f"{self.certificate.serial_number:x}"[:8] + f"-{self._count}"
