@@ -1,5 +1,5 @@
 // The Server's reload: everything read again and built aside, then swapped whole, or the old one stays.
-#include <functional>
+#include <system_error>
 #include <utility>
 
 #include "server_state.hpp"
@@ -13,6 +13,13 @@ std::string_view word_of(obs::ReloadTrigger trigger) {
   return trigger == obs::ReloadTrigger::watch ? "watch" : "sighup";
 }
 
+std::string first_error(const std::vector<config::Problem>& problems) {
+  for (const config::Problem& problem : problems) {
+    if (problem.severity == config::Problem::Severity::error) return config::to_string(problem);
+  }
+  return {};
+}
+
 }  // namespace
 
 void Server::State::reload(obs::ReloadTrigger trigger) {
@@ -23,19 +30,54 @@ void Server::State::reload(obs::ReloadTrigger trigger) {
     take(std::move(attempt), trigger);
   } else {
     reject(attempt.problems, trigger);
+    files_watch_.tried(std::move(attempt.seen));
   }
+}
+
+// Files have changed. What does not fit together may be half of a change; `last`: it is not.
+bool Server::State::reload_changed(bool last) {
+  if (draining_) return true;
+  Attempt attempt = try_reload();
+  if (attempt.good()) {
+    notifier_.reloading();
+    take(std::move(attempt), obs::ReloadTrigger::watch);
+    return true;
+  }
+  if (last) {
+    notifier_.reloading();
+    reject(attempt.problems, obs::ReloadTrigger::watch);
+  } else {
+    log_.info("reload_waits", {{"problem", first_error(attempt.problems)},
+                               {"hint", "half of a change, perhaps: it is tried again when more has come"}});
+  }
+  files_watch_.tried(std::move(attempt.seen));
+  return false;
+}
+
+void Server::State::on_watch_limited(int error) {
+  log_.warn("watch_polls", {{"error", std::generic_category().message(error)},
+                            {"poll_ms", snapshot_->model.watch.poll.count()},
+                            {"hint",
+                             "the kernel tells of no more files: raise fs.inotify.max_user_watches and "
+                             "max_user_instances; until then changes are found by looking"}});
 }
 
 // Everything up to the point of no return; one that fails leaves no trace.
 Server::State::Attempt Server::State::try_reload() {
   Attempt attempt;
   attempt.begun = base::Clock::now();
+  // Before anything is read: what changes from here on is a change.
+  attempt.seen = files_watch_.marker().look(files_of({}, options_.config_file), {});
   config::Loaded loaded = config::load_and_validate(options_.config_file);
   const base::Instant parsed = base::Clock::now();
   metrics_.reload_phase(obs::ReloadPhase::parse, parsed - attempt.begun);
   attempt.problems = std::move(loaded.problems);
   if (config::has_errors(attempt.problems)) return attempt;
   attempt.needs_restart = what_needs_restart(loaded.model);
+  if (loaded.model.watch.enabled) {
+    attempt.seen.merge(
+        files_watch_.marker().look(files_of(loaded.model, options_.config_file), files_watch_.marks()));
+  }
   attempt.built = builder_.build(std::move(loaded.model), base::WallClock::now());
   const auto add = [&attempt](const std::vector<config::Problem>& more) {
     attempt.problems.insert(attempt.problems.end(), more.begin(), more.end());
@@ -62,6 +104,7 @@ void Server::State::take(Attempt attempt, obs::ReloadTrigger trigger) {
     log_.warn("config", {{"problem", config::to_string(problem)}});
   }
   adopt(std::move(attempt.built), std::move(attempt.binding));
+  files_watch_.watch(snapshot_->model.watch, std::move(attempt.seen));
   metrics_.reload_phase(obs::ReloadPhase::swap, base::Clock::now() - ready_to_swap);
   const base::WallTime now = base::WallClock::now();
   const std::string& restart = attempt.needs_restart;
@@ -99,10 +142,9 @@ std::string Server::State::what_needs_restart(const config::Model& fresh) const 
 }
 
 void Server::State::reject(const std::vector<config::Problem>& problems, obs::ReloadTrigger trigger) {
-  std::string first;
+  const std::string first = first_error(problems);
   for (const config::Problem& problem : problems) {
     if (problem.severity != config::Problem::Severity::error) continue;
-    if (first.empty()) first = config::to_string(problem);
     log_.error("reload_rejected", {{"problem", config::to_string(problem)},
                                    {"effect", "the configuration of before goes on serving"}});
   }

@@ -109,7 +109,10 @@ Server::State::State(config::Model model, ServerOptions options)
           }),
       lookup_(io_),
       staple_metrics_(metrics_.registry()),
-      responder_(io_) {}
+      responder_(io_),
+      files_watch_(
+          io_, [this](bool last) { return reload_changed(last); },
+          [this](int error) { on_watch_limited(error); }) {}
 
 Server::State::~State() {
   stop_workers();
@@ -131,6 +134,9 @@ void Server::State::start() {
   metrics_.access_log_dropped("failed", [this] { return static_cast<double>(access_log_.dropped_failed()); });
 
   const std::uint32_t count = worker_count(first_model_);
+  FileMarks seen;
+  if (first_model_.watch.enabled)
+    seen = files_watch_.marker().look(files_of(first_model_, options_.config_file), {});
   Built built = builder_.build(std::move(first_model_), base::WallClock::now());
   if (built.snapshot == nullptr) {
     std::string text;
@@ -173,6 +179,7 @@ void Server::State::start() {
   for (const auto& worker : workers_) worker->start();
   resolver_->drive(io_);
   stapler_->drive(io_);
+  files_watch_.watch(snapshot_->model.watch, std::move(seen));
   ready_.store(true, std::memory_order_relaxed);
 }
 
@@ -371,6 +378,7 @@ void Server::State::begin_drain() {
     return;
   }
   draining_ = true;
+  files_watch_.off();
   notifier_.stopping();
   const base::Milliseconds limit = snapshot_->model.drain;
   log_.info("draining", {{"deadline_ms", limit.count()}});

@@ -22,6 +22,7 @@
 
 #include "address_refresh.hpp"
 #include "budgets.hpp"
+#include "file_watch.hpp"
 #include "http_responder.hpp"
 #include "memory_watch.hpp"
 #include "stapler.hpp"
@@ -60,6 +61,7 @@ class Server::State {
     Built built;
     Binding binding;
     std::vector<config::Problem> problems;  // of every stage
+    FileMarks seen;                         // what it read, as far as it came
     std::string needs_restart;
     [[nodiscard]] bool good() const noexcept {
       return built.snapshot != nullptr && !config::has_errors(problems);
@@ -68,6 +70,8 @@ class Server::State {
   void reload(obs::ReloadTrigger trigger);
   [[nodiscard]] Attempt try_reload();
   void take(Attempt attempt, obs::ReloadTrigger trigger);
+  [[nodiscard]] bool reload_changed(bool last);
+  void on_watch_limited(int error);
   [[nodiscard]] std::string what_needs_restart(const config::Model& fresh) const;
   void reject(const std::vector<config::Problem>& problems, obs::ReloadTrigger trigger);
   void start_stapling();
@@ -113,6 +117,7 @@ class Server::State {
   obs::RateLimit staple_failures_{20, base::Seconds(1)};
   HttpResponder responder_;
   std::optional<Stapler> stapler_;
+  FileWatch files_watch_;
   std::size_t undrained_ = 0;
   std::uint64_t files_ = 0;             // open files that the process may have
   std::uint32_t connections_told_ = 0;  // that no more are taken than the files allow
