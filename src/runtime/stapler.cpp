@@ -163,6 +163,7 @@ void Stapler::done(const tls::StapleSlot* slot, std::uint64_t serial, const Resp
   Entry& entry = *at->second;
   entry.asking = false;
   --asking_;
+  if (!entry.fetch) return;  // turned off meanwhile
   if (reply.result != ResponderReply::Result::answered)
     return failed(entry, word_of(reply.result), reply.why, wall);
   take(entry, tls::judge_ocsp(reply.body, *entry.certificate, wall), wall);
