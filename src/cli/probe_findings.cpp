@@ -463,7 +463,7 @@ void Judgement::judge_chain(const ProbeChain& chain) {
 }
 
 void Judgement::judge_staple(const ProbeChain& chain) {
-  using Status = tls::Staple::Status;
+  using Status = tls::ShownStaple::Status;
   if (chain.staple.status == Status::revoked) {
     tell_of_chain(
         Severity::fail, "ocsp_revoked",

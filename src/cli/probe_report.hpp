@@ -49,7 +49,7 @@ struct ProbeRow {
 struct ProbeChain {
   std::vector<tls::ProbeKind> kinds;  // who was sent it
   tls::ChainReport report;
-  tls::Staple staple;
+  tls::ShownStaple staple;
   bool must_staple = false;
 };
 

@@ -37,10 +37,10 @@ char* seconds(char* out, const char (&name)[N], base::Duration value) noexcept {
 std::size_t bound(const AccessRecord& r) noexcept {
   std::size_t text = std::min(r.target.size(), AccessRecord::kMaxTarget);
   for (const std::string_view v :
-       {r.tls_id, r.client,      r.peer,       r.listener, r.host,           r.route,
-        r.method, r.authority,   r.proto,      r.upstream, r.endpoint,       r.error,
-        r.fault,  r.reason,      r.request_id, r.cf_ray,   r.user_agent,     r.referer,
-        r.sni,    r.tls_version, r.tls_cipher, r.country,  r.visitor_scheme, r.cf_risk}) {
+       {r.tls_id,     r.client,         r.peer,       r.listener,   r.host,  r.route,       r.method,
+        r.authority,  r.proto,          r.upstream,   r.endpoint,   r.error, r.fault,       r.reason,
+        r.request_id, r.cf_ray,         r.user_agent, r.referer,    r.sni,   r.tls_version, r.tls_cipher,
+        r.country,    r.visitor_scheme, r.cf_risk,    r.client_cert}) {
     text += std::min(v.size(), AccessRecord::kMaxText);
   }
   return kFixed + json::kExpansion * text;
@@ -93,7 +93,8 @@ char* put_circumstances(char* out, const AccessRecord& r) noexcept {
   out = text(out, ",\"referer\":", r.referer);
   out = text(out, ",\"sni\":", r.sni);
   out = text(out, ",\"tls_version\":", r.tls_version);
-  return text(out, ",\"tls_cipher\":", r.tls_cipher);
+  out = text(out, ",\"tls_cipher\":", r.tls_cipher);
+  return text(out, ",\"client_cert\":", r.client_cert);
 }
 
 }  // namespace

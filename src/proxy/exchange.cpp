@@ -205,6 +205,10 @@ bool Exchange::clean_fields() {
 bool Exchange::admit(const RouteEntry& entry) {
   route_ = &entry;
   if (entry.metrics) entry.metrics->begun(proxy_.shard_);
+  if (entry.origin_pull != nullptr && !pulled_by_cloudflare(*entry.origin_pull)) {
+    reply({403, Reason::origin_pull});
+    return false;
+  }
   error_ = entry.chain.admit(filter_context(), head_);
   if (error_) {
     reply(answer_for(error_));

@@ -74,6 +74,7 @@ class Exchange final : public net::Reapable, public base::ListHook<ExchangeTag> 
   // exchange_client.cpp
   [[nodiscard]] bool know_client();
   void believe();
+  [[nodiscard]] bool pulled_by_cloudflare(const config::OriginPull& pull) const;
   void disbelieve();
   [[nodiscard]] CfRisk cf_risk() const noexcept;
   void ask();

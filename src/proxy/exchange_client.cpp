@@ -1,5 +1,7 @@
 // Whom a request is from. A trusted peer is believed about its client; what anybody else claims
 // is gone before a route, a log line or an upstream could take it for true.
+#include <algorithm>
+
 #include "sallyport/proxy/client_claims.hpp"
 
 #include "exchange.hpp"
@@ -58,6 +60,12 @@ void Exchange::disbelieve() {
   claimed(FieldId::true_client_ip, obs::IpSource::true_client_ip);
   claimed(FieldId::x_forwarded_for, obs::IpSource::xff);
   remove_claims(head_.fields);
+}
+
+// Or on a path that is excepted. Clear text shows no certificate, nor does it pass for TLS.
+bool Exchange::pulled_by_cloudflare(const config::OriginPull& pull) const {
+  if (session_.info().client_cert == "ok") return true;
+  return std::find(pull.except.begin(), pull.except.end(), head_.path()) != pull.except.end();
 }
 
 // What a visitor behind Cloudflare saw of us, or would have seen but for our own answer.

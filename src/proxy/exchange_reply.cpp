@@ -229,6 +229,7 @@ void Exchange::record() {
   r.sni = info.sni;
   r.tls_version = info.tls_version;
   r.tls_cipher = info.cipher;
+  r.client_cert = info.client_cert;
   proxy_.access_.write(r);
 }
 

@@ -9,6 +9,7 @@
 #include "sallyport/tls/ocsp.hpp"
 
 #include "client_fields.hpp"
+#include "origin_pull.hpp"
 
 namespace sallyport::runtime {
 
@@ -385,6 +386,7 @@ void Builder::build_tls(Work& work) {
   tls::StoreSpec spec;
   for (const config::TlsPolicy& policy : model.tls.policies)
     spec.policies.push_back(policy_spec(policy, metrics_));
+  OriginPullPolicies origin_pull(spec.policies);
   for (std::size_t i = 0; i < model.hosts.size(); ++i) {
     const config::Host& host = model.hosts[i];
     tls::HostSpec to;
@@ -392,6 +394,11 @@ void Builder::build_tls(Work& work) {
     to.names = host.names;
     to.listeners = listener_indices(model, host);
     to.policy = host.policy;
+    if (host.origin_pull.mode != config::OriginPullMode::off) {
+      std::string why;
+      to.policy = origin_pull.twin_of(host.policy, host.origin_pull, why);
+      if (to.policy.empty()) return work.error(host.origin_pull.origin, why);
+    }
     to.resume_after_rotation = host.resume_after_rotation;
     to.certificates = work.certificates[i];
     spec.hosts.push_back(std::move(to));
@@ -468,6 +475,7 @@ void Builder::build_routes(Work& work) {
       entry.host = host.names.empty() ? "" : host.names.front();
       entry.name = route_name(entry.host, from, place.index);
       entry.request_body = from.request_body ? from.request_body : host.request_body;
+      if (host.origin_pull.mode == config::OriginPullMode::require) entry.origin_pull = &host.origin_pull;
     }
     entry.chain = chain_of(work, from, place.of_listener ? nullptr : &model.hosts[place.owner], entry.name);
     if (const auto* to = std::get_if<config::ToUpstream>(&from.action)) {

@@ -78,6 +78,7 @@ std::optional<obs::CertResult> result_of(tls::HandshakeReason reason) {
 void keep_client(session::ConnectionInfo& info, const tls::Handshake& facts) {
   const tls::Policy& policy = facts.terms->policy();
   if (policy.client_auth == tls::ClientAuthMode::off) return;
+  info.client_cert = tls::to_string(facts.client_cert);
   info.client_fields = client_fields(facts.client.get(), policy.client_forward);
   if (facts.client == nullptr) return;
   const tls::ClientCertificate& from = *facts.client;

@@ -54,8 +54,8 @@ std::shared_ptr<const ClientRule> load_client_rule(const ClientAuthSpec& spec, b
   auto rule = std::make_shared<ClientRule>();
   rule->mode = spec.mode;
   rule->depth = spec.depth;
-  rule->ca_file = spec.ca_file;
-  if (spec.ca_file.empty()) {
+  rule->ca_file = spec.ca_pem.empty() ? spec.ca_file : "the CA that is built in";
+  if (rule->ca_file.empty()) {
     notes.error("client_auth.ca", "is needed to ask for client certificates");
     return nullptr;
   }
@@ -63,7 +63,8 @@ std::shared_ptr<const ClientRule> load_client_rule(const ClientAuthSpec& spec, b
   hasher.add("client-auth").add(static_cast<std::uint64_t>(spec.mode));
   hasher.add(static_cast<std::uint64_t>(spec.depth));
   std::string why;
-  const std::optional<std::string> pem = read_file(spec.ca_file, why);
+  const std::optional<std::string> pem =
+      spec.ca_pem.empty() ? read_file(spec.ca_file, why) : std::string(spec.ca_pem);
   if (!pem) {
     notes.error("client_auth.ca", spec.ca_file + " " + why);
     return nullptr;

@@ -141,12 +141,12 @@ struct FreeResponse {
   void operator()(OCSP_BASICRESP* p) const noexcept { OCSP_BASICRESP_free(p); }
 };
 
-Staple read_staple(SSL* ssl) {
-  Staple staple;
+ShownStaple read_staple(SSL* ssl) {
+  ShownStaple staple;
   const unsigned char* der = nullptr;
   const long size = SSL_get_tlsext_status_ocsp_resp(ssl, &der);
   if (size <= 0 || der == nullptr) return staple;
-  staple.status = Staple::Status::unreadable;
+  staple.status = ShownStaple::Status::unreadable;
   const std::unique_ptr<OCSP_RESPONSE, FreeResponse> response(d2i_OCSP_RESPONSE(nullptr, &der, size));
   if (!response || OCSP_response_status(response.get()) != OCSP_RESPONSE_STATUS_SUCCESSFUL) return staple;
   const std::unique_ptr<OCSP_BASICRESP, FreeResponse> basic(OCSP_response_get1_basic(response.get()));
@@ -155,13 +155,13 @@ Staple read_staple(SSL* ssl) {
   ASN1_GENERALIZEDTIME* next = nullptr;
   switch (OCSP_single_get0_status(single, nullptr, nullptr, nullptr, &next)) {
     case V_OCSP_CERTSTATUS_GOOD:
-      staple.status = Staple::Status::good;
+      staple.status = ShownStaple::Status::good;
       break;
     case V_OCSP_CERTSTATUS_REVOKED:
-      staple.status = Staple::Status::revoked;
+      staple.status = ShownStaple::Status::revoked;
       break;
     default:
-      staple.status = Staple::Status::unknown;
+      staple.status = ShownStaple::Status::unknown;
   }
   if (next != nullptr) staple.next_update = wall_time(next);
   return staple;

@@ -77,17 +77,17 @@ std::string_view to_string(ProbeEnd end) noexcept {
   return "broken";
 }
 
-std::string_view to_string(Staple::Status status) noexcept {
+std::string_view to_string(ShownStaple::Status status) noexcept {
   switch (status) {
-    case Staple::Status::absent:
+    case ShownStaple::Status::absent:
       return "absent";
-    case Staple::Status::good:
+    case ShownStaple::Status::good:
       return "good";
-    case Staple::Status::revoked:
+    case ShownStaple::Status::revoked:
       return "revoked";
-    case Staple::Status::unknown:
+    case ShownStaple::Status::unknown:
       return "unknown";
-    case Staple::Status::unreadable:
+    case ShownStaple::Status::unreadable:
       break;
   }
   return "unreadable";

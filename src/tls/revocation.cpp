@@ -8,6 +8,7 @@
 #include <openssl/pem.h>
 
 #include "sallyport/base/scope_guard.hpp"
+#include "sallyport/tls/chain.hpp"
 
 #include "certificate_text.hpp"
 

@@ -67,6 +67,7 @@ struct AccessRecord {
   std::string_view sni;
   std::string_view tls_version;
   std::string_view tls_cipher;
+  std::string_view client_cert;  // of the connection, where one was asked for: ok, absent, untrusted, …
 };
 
 class AccessRing {

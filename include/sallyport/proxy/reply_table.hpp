@@ -29,7 +29,8 @@ enum class Reason : std::uint8_t {
   method_not_allowed,
   websocket_not_allowed,
   rate_limited,
-  loop,  // the request has come by here too often
+  origin_pull,  // Cloudflare's certificate is wanted and was not shown
+  loop,         // the request has come by here too often
   redirect,
   reply,
   upstream_connect,

@@ -39,6 +39,9 @@ struct RouteEntry {
   config::UpstreamTimeouts timeouts;                     // the upstream's with the route's laid over
   std::optional<std::size_t> request_body;  // the route's, else its host's; empty: the listener's
   std::shared_ptr<const obs::RouteMetrics> metrics;
+  // Of the host, if it serves none without Cloudflare's certificate: over clear text there was no
+  // handshake to refuse it, nor where some paths are excepted.
+  const config::OriginPull* origin_pull = nullptr;
 };
 
 // Trusted peers are told apart from others when they are accepted.

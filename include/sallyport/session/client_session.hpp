@@ -48,6 +48,7 @@ struct ConnectionInfo {
   std::string host_name;  // first name of the host that the handshake met
   std::string auth_rule;  // identity of the client-certificate rule it was made under
   std::shared_ptr<const ClientCertificate> client_certificate;  // nullptr: none was shown
+  std::string_view client_cert;  // result, likewise; also "absent"; empty: none was asked for; static text
   std::shared_ptr<const http::Fields> client_fields;  // what upstreams are told of it; nullptr: nothing
   std::uint64_t tls_id = 0;         // joins the connection's access log lines with handshake_done; 0: no TLS
   std::uint8_t health = kNoHealth;  // score of its handshake, 0-100

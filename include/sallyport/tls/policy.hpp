@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "sallyport/tls/names.hpp"
@@ -23,7 +24,8 @@ enum class ClientAuthMode : std::uint8_t { off, request, require, report };
 
 struct ClientAuthSpec {
   ClientAuthMode mode = ClientAuthMode::off;
-  std::string ca_file;                   // PEM; needed unless off
+  std::string ca_file;                   // PEM; needed unless off …
+  std::string_view ca_pem{};             // … or this is given instead; static text
   int depth = 4;                         // intermediates allowed between the client's certificate and the CA
   std::vector<std::string> crl_files{};  // PEM or DER; with any, what they do not cover is refused
   std::vector<std::string> sans{};       // one of these must stand in the certificate; any when empty

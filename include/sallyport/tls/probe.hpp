@@ -70,12 +70,12 @@ enum class ProbeEnd : std::uint8_t {
 [[nodiscard]] std::string_view to_string(ProbeEnd end) noexcept;
 
 // The OCSP response in the handshake (RFC 6066 §8); its signature is not verified.
-struct Staple {
+struct ShownStaple {
   enum class Status : std::uint8_t { absent, good, revoked, unknown, unreadable };
   Status status = Status::absent;
   base::WallTime next_update{};  // 0: it does not say
 };
-[[nodiscard]] std::string_view to_string(Staple::Status status) noexcept;
+[[nodiscard]] std::string_view to_string(ShownStaple::Status status) noexcept;
 
 using ProbeSession = std::shared_ptr<ssl_session_st>;
 
@@ -92,7 +92,7 @@ struct ProbeResult {
   std::optional<std::uint8_t> alert;  // received
   std::string detail;                 // the first line of what is no TLS, or OpenSSL's error
   std::vector<CertificateRef> chain;  // as sent, leaf first; may be empty
-  Staple staple;
+  ShownStaple staple;
   bool must_staple = false;             // the leaf asks for one
   bool certificate_asked = false;       // of the client
   std::vector<std::string> client_cas;  // whose certificates the server would take
