@@ -38,6 +38,7 @@ std::string OriginPullPolicies::twin_of(const std::string& policy, const config:
     return {};
   }
   tls::PolicySpec twin = *from;
+  from->has_twin = true;
   twin.name += " with origin_pull";
   const auto alike =
       std::count_if(twins_.begin(), twins_.end(), [&](const Twin& t) { return t.of == policy; });

@@ -186,6 +186,7 @@ void ContextStore::check_rules(const StoreSpec& spec, Notes& notes) const {
       names.any = names.any || (unknown_ && *unknown_ == host.index);
       names.none_sent = names.none_sent || (missing_ && *missing_ == host.index);
     }
+    if (names.empty() && spec.policies[p].has_twin) continue;
     tls::check_names(rules, names, where, notes);
   }
 }

@@ -161,6 +161,7 @@ void resolve_client_auth(const ClientAuthSpec& spec, Policy& policy, Notes& note
   policy.client_forward = spec.forward;
   Digest digest{};
   policy.client_rule = load_client_rule(spec, base::WallClock::now(), digest, notes);
+  if (policy.client_rule != nullptr) policy.client_ca_file = policy.client_rule->ca_file;
   if (policy.client_rule != nullptr) policy.auth_rule = hex(std::span(digest).first(16));
 }
 

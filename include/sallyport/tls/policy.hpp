@@ -24,13 +24,13 @@ enum class ClientAuthMode : std::uint8_t { off, request, require, report };
 
 struct ClientAuthSpec {
   ClientAuthMode mode = ClientAuthMode::off;
-  std::string ca_file;                   // PEM; needed unless off …
-  std::string_view ca_pem{};             // … or this is given instead; static text
+  std::string ca_file;                   // PEM; needed unless off, or ca_pem is given
   int depth = 4;                         // intermediates allowed between the client's certificate and the CA
   std::vector<std::string> crl_files{};  // PEM or DER; with any, what they do not cover is refused
   std::vector<std::string> sans{};       // one of these must stand in the certificate; any when empty
   std::vector<std::string> spki_pins{};  // base64 of SHA-256: one of these must be its key's
   std::uint8_t forward = 0;              // carried along for who tells upstreams of it
+  std::string_view ca_pem{};             // instead of ca_file; static text
 };
 
 struct PolicySpec {
@@ -49,6 +49,7 @@ struct PolicySpec {
   std::vector<std::vector<std::string>> groups{{"X25519MLKEM768", "X25519", "P-256", "P-384"}};
   std::vector<std::string> alpn{"h2", "http/1.1"};  // in our order of preference
   ClientAuthSpec client_auth;
+  bool has_twin = false;  // with rules that hosts reach in another policy, which was made from this one
   // On hellos, in the configuration's own words; a counter for each, or none.
   std::vector<config::TlsRule> rules;
   std::vector<obs::CounterId> rule_counters;

@@ -96,3 +96,23 @@ TEST_CASE("a prefix is rewritten with exactly one slash where it is joined") {
   CHECK(t.head.fields.view(asked) == target);
   CHECK(t.head.fields.find(FieldId::x_forwarded_host) == "example.com");
 }
+
+TEST_CASE("who the client's certificate makes it is told by us alone") {
+  Through t{config::Route{}};
+  for (const char* name :
+       {"client-cert", "x-forwarded-client-cert", "x-client-cert-verify", "x_client_cert_san"}) {
+    t.head.fields.add(name, "forged");
+    t.head.fields.add(name, "forged again");
+  }
+  t.head.fields.add("client-certificates", "an application's own");
+  http::Fields told;
+  told.add("x-client-cert-verify", "SUCCESS");
+  const bool shown = GENERATE(false, true);
+  if (shown) t.context.client_certificate = &told;
+  t.request();
+  CHECK_FALSE(t.head.fields.find("client-cert"));
+  CHECK_FALSE(t.head.fields.find("x-forwarded-client-cert"));
+  CHECK_FALSE(t.head.fields.find("x_client_cert_san"));
+  CHECK(t.head.fields.find("x-client-cert-verify").value_or("none") == (shown ? "SUCCESS" : "none"));
+  CHECK(t.head.fields.find("client-certificates"));
+}

@@ -246,4 +246,19 @@ TEST_CASE("trailers cannot frame, route, authenticate or tell who the client is"
   CHECK(trailers.find("x"));
 }
 
+TEST_CASE("a field that tells of a client's certificate is known under each of its spellings") {
+  for (const char* name : {"client-cert", "client_cert", "client-cert-chain", "client-cert_chain",
+                           "x-forwarded-client-cert", "x_forwarded_client_cert", "x-client-cert",
+                           "x_client_cert", "x-client-cert-subject", "x-client_cert_anything"}) {
+    INFO(name);
+    CHECK(tells_of_client_certificate(name));
+    CHECK(is_forbidden_trailer(name, field_id(name)));
+  }
+  for (const char* name : {"", "x", "cookie", "client-certs", "client-cert-id", "client.cert",
+                           "x-client-certs", "x-forwarded-client-cert-2", "x-client-cer", "y-client-cert"}) {
+    INFO(name);
+    CHECK_FALSE(tells_of_client_certificate(name));
+  }
+}
+
 }  // namespace sallyport::http
