@@ -38,6 +38,7 @@ std::string OriginPullPolicies::twin_of(const std::string& policy, const config:
     return {};
   }
   tls::PolicySpec twin = *from;
+  twin.twin_of = from->name;
   from->has_twin = true;
   twin.name += " with origin_pull";
   const auto alike =

@@ -302,18 +302,23 @@ std::string unlisted(const HandshakeFailure& f) {
   return ": the revocation list " + file + " is out of date" + due + ": put a new one there and send SIGHUP";
 }
 
+// Where a key of the client-certificate rule is to be changed.
+std::string auth_word(const HandshakeFailure& f, const char* key) {
+  if (f.policy->origin_pull) return std::string("origin_pull.") + key + " of " + host_word(f);
+  return std::string("client_auth.") + key + " of " + policy_word(f);
+}
+
 // The certificate is good, but not one of those that the policy names.
 std::string not_named(const HandshakeFailure& f, const std::string& begin) {
   const ClientRule* rule = f.policy->client_rule.get();
-  const std::string policy = policy_word(f);
   if (f.verify_code == kNoSanMatches && rule != nullptr) {
     WordList wanted;
     for (const std::string& name : rule->sans) wanted.add(cut(name, kName));
     const std::string names = f.client_names.empty() ? std::string("none") : cut(f.client_names, 500);
-    return begin + " has none of the names in client_auth.sans of " + policy + ", " + cut(wanted.str(), 300) +
+    return begin + " has none of the names in " + auth_word(f, "sans") + ", " + cut(wanted.str(), 300) +
            "; its names are " + names + ": add one of them, or give the client the right certificate";
   }
-  return begin + " has a key that is none of client_auth.spki_pins of " + policy + "; its pin is " +
+  return begin + " has a key that is none of " + auth_word(f, "spki_pins") + "; its pin is " +
          std::string(f.client_pin) + ": add it, or give the client the right certificate";
 }
 
@@ -323,8 +328,8 @@ std::string client_certificate(const HandshakeFailure& f, Reason reason) {
   if (reason == Reason::client_cert_missing) {
     const bool strict = policy.client_auth == ClientAuthMode::require;
     return host_word(f) + (strict ? " requires" : " would require") + " a client certificate of a CA in " +
-           ca + " and the client sent none: give it one, or set client_auth.mode of " + policy_word(f) +
-           " to request or off";
+           ca + " and the client sent none: give it one, or set " + auth_word(f, "mode") +
+           (policy.origin_pull ? " to report or off" : " to request or off");
   }
   std::string begin = "the client's certificate";
   if (!f.client_subject.empty())

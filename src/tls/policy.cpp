@@ -195,7 +195,8 @@ std::vector<std::string> lacking(const PolicySpec& spec) {
 std::shared_ptr<const Policy> resolve_policy(const PolicySpec& spec, Notes& notes) {
   const std::size_t errors_before = notes.errors();
   auto policy = std::make_shared<Policy>();
-  policy->name = spec.name;
+  policy->name = spec.twin_of.empty() ? spec.name : spec.twin_of;
+  policy->origin_pull = !spec.twin_of.empty();
   policy->min_version = spec.min_version;
   policy->max_version = spec.max_version;
   if (spec.min_version > spec.max_version) notes.error("min_version", "is above max_version");

@@ -49,7 +49,10 @@ struct PolicySpec {
   std::vector<std::vector<std::string>> groups{{"X25519MLKEM768", "X25519", "P-256", "P-384"}};
   std::vector<std::string> alpn{"h2", "http/1.1"};  // in our order of preference
   ClientAuthSpec client_auth;
-  bool has_twin = false;  // with rules that hosts reach in another policy, which was made from this one
+  // A twin is another policy but for the client certificates that a host's origin_pull asks for. Logs
+  // call it by this name, which the configuration knows.
+  std::string twin_of{};
+  bool has_twin = false;  // so hosts may reach its rules by a twin alone
   // On hellos, in the configuration's own words; a counter for each, or none.
   std::vector<config::TlsRule> rules;
   std::vector<obs::CounterId> rule_counters;
@@ -58,7 +61,8 @@ struct PolicySpec {
 struct ClientRule;  // what OpenSSL needs of it; private to tls
 
 struct Policy {
-  std::string name;
+  std::string name;          // as the configuration has it
+  bool origin_pull = false;  // its client-certificate rule is its host's origin_pull
   Version min_version = Version::tls12;
   Version max_version = Version::tls13;
   std::vector<std::uint16_t> ciphers;        // code points, TLS 1.2
