@@ -83,9 +83,8 @@ ChainFinding Examination::missing_issuer(std::size_t last) const {
   finding.certificate = last;
   finding.issuer = issuer_text(at(last));
   finding.issuer_url = issuer_url_text(at(last));
-  finding.text =
-      "the issuer of " + named(last) + " is missing: \"" + finding.issuer +
-      (request_.received ? "\" is not sent" : "\" is not in the file");
+  finding.text = "the issuer of " + named(last) + " is missing: \"" + finding.issuer +
+                 (request_.received ? "\" is not sent" : "\" is not in the file");
   if (walk_.issuer_has_another_key(last)) {
     finding.text += " (there is a certificate of that name, but with another key)";
   }
