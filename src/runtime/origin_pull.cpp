@@ -46,7 +46,7 @@ std::string OriginPullPolicies::twin_of(const std::string& policy, const config:
   if (alike != 0) twin.name += " " + std::to_string(alike + 1);
   twin.client_auth = client_auth_of(pull);
   twins_.push_back({policy, pull, twin.name});
-  const std::string name = twin.name;
+  std::string name = twin.name;
   for (config::TlsRule& rule : twin.rules) {
     if (rule.refuse) continue;
     rule.policy = twin_of(rule.policy, pull, why);
