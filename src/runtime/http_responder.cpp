@@ -58,6 +58,10 @@ ResponderReply judge(const beast::http::response<beast::http::string_body>& resp
   return {Result::refused, {}, std::move(why)};
 }
 
+// GCC inlines Asio's allocation of the frame under sanitizers, and takes aligned_alloc() and the
+// matching operator delete of the frame for a mismatch.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmismatched-new-delete"
 asio::awaitable<ResponderReply> converse(Question question) {
   const auto executor = co_await asio::this_coro::executor;
   asio::ip::tcp::resolver resolver(executor);
@@ -94,5 +98,7 @@ void HttpResponder::ask(const tls::ResponderUrl& url, std::string question, base
                    done(std::move(reply));
                  });
 }
+
+#pragma GCC diagnostic pop
 
 }  // namespace sallyport::runtime
