@@ -223,12 +223,17 @@ void judge_lists(const std::vector<RevocationList>& lists, const std::vector<X50
     }
     ERR_clear_error();
     if (!named) {
-      notes.warning(where,
-                    begin + "is of no CA in " + ca_file +
-                        ": it counts only for clients that send an intermediate certificate of that name");
+      notes.warning(
+          where,
+          std::string(begin)
+              .append("is of no CA in ")
+              .append(ca_file)
+              .append(": it counts only for clients that send an intermediate certificate of that name"));
     } else if (!proved) {
-      notes.error(where, begin + "is not signed by the CA of that name in " + ca_file +
-                             ": fetch the list again, or give the CA that signed it");
+      notes.error(where, std::string(begin)
+                             .append("is not signed by the CA of that name in ")
+                             .append(ca_file)
+                             .append(": fetch the list again, or give the CA that signed it"));
     }
     if (one.until && *one.until < now) {
       notes.warning(where, begin + "was to be renewed by " + date_text(*one.until) +
