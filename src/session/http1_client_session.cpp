@@ -12,7 +12,8 @@ constexpr base::Milliseconds kQuiet{100};
 // How long a connection whose response is done goes on taking the rest of a request that nobody
 // wants, so that the client can read the response before it sees a reset (RFC 9112 §9.6).
 constexpr base::Milliseconds kLinger{5'000};
-// How long a drain waits for the first request of a connection that has just been opened for one.
+// How long a drain lets a connection without a request go on: one may be on its way, and HTTP/1.1 has no
+// word to say that it was not begun with (RFC 9112 §9.3.1). As long as between HTTP/2's GOAWAYs.
 constexpr base::Milliseconds kDrainNotice{1'000};
 
 http1::Limits codec_limits(const ClientLimits& limits) {
@@ -61,7 +62,7 @@ void Http1ClientSession::on_bytes(std::span<const char> bytes) {
 void Http1ClientSession::parse(std::span<const char> bytes) {
   const bool buffered = !in_.empty();
   const std::span<const char> input = buffered ? in_.data() : bytes;
-  if (waiting_ == Waiting::quiet || waiting_ == Waiting::idle || waiting_ == Waiting::first_request)
+  if (waiting_ == Waiting::quiet || waiting_ == Waiting::idle || waiting_ == Waiting::drain_notice)
     wait_for(Waiting::nothing);
   parsing_ = true;
   const std::size_t used = codec_.receive(input, *this);
@@ -337,12 +338,8 @@ void Http1ClientSession::drain() {
   closed_by_ = ClosedBy::drain;
   if (exchange_) {
     codec_.close_after();
-  } else if (!codec_.idle() || !in_.empty()) {
-    return;
-  } else if (served_ == 0) {
-    wait_for(Waiting::first_request);  // it is on its way, and nobody could tell whether it was begun with
-  } else {
-    close_now(ClosedBy::drain, false);
+  } else if (codec_.idle() && in_.empty()) {
+    wait_for(Waiting::drain_notice);
   }
 }
 
@@ -395,7 +392,7 @@ void Http1ClientSession::wait_for(Waiting what) {
     case Waiting::linger:
       after = kLinger;
       break;
-    case Waiting::first_request:
+    case Waiting::drain_notice:
       after = kDrainNotice;
       break;
   }
@@ -433,7 +430,7 @@ void Http1ClientSession::on_receive_timer() {
       answer_bad_request(base::client_error(base::ErrorCode::body_timeout));
       break;
     case Waiting::linger:
-    case Waiting::first_request:
+    case Waiting::drain_notice:
       close_now(closed_by_, false);
       break;
   }

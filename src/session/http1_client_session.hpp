@@ -62,7 +62,7 @@ class Http1ClientSession final : public ClientSession,
   void on_wake() override;
 
   // What the one receive timer waits for.
-  enum class Waiting : std::uint8_t { nothing, quiet, idle, head, body, linger, first_request };
+  enum class Waiting : std::uint8_t { nothing, quiet, idle, head, body, linger, drain_notice };
   void wait_for(Waiting what);
   void on_receive_timer();
   void on_write_timer();
