@@ -45,10 +45,10 @@ void FileWatch::watch(const config::Watch& how, FileMarks loaded) {
   if (!same_content(look(), marks_)) changed();
 }
 
-void FileWatch::tried(FileMarks loaded) {
+void FileWatch::tried(const FileMarks& loaded) {
   if (!on_) return;
   // Also files that only the configuration that failed names: it may be for one of them that it did.
-  for (auto& [file, mark] : loaded) marks_[file] = mark;
+  for (const auto& [file, mark] : loaded) marks_[file] = mark;
   follow();
   if (!same_content(look(), marks_)) changed();
 }

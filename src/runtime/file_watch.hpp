@@ -37,7 +37,7 @@ class FileWatch {
   // After a load that was taken: `loaded` is what the files were like before they were read.
   void watch(const config::Watch& how, FileMarks loaded);
   // After one that was not: what was tried need not be tried again by itself.
-  void tried(FileMarks loaded);
+  void tried(const FileMarks& loaded);
   void off();
 
  private:
