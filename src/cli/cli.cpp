@@ -79,7 +79,8 @@ std::vector<tls::ProbeKind> kinds_of(const std::vector<std::string>& names) {
       std::string known;
       for (const tls::ProbeKindText& one : tls::probe_kinds())
         known += (known.empty() ? "" : ", ") + std::string(one.name);
-      throw CLI::ValidationError("--as", "no client is called " + name + "; there are " + known);
+      throw CLI::ValidationError(
+          "--as", std::string("no client is called ").append(name).append("; there are ").append(known));
     }
     kinds.push_back(*kind);
   }

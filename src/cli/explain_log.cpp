@@ -345,6 +345,7 @@ int explain_log(std::string_view text, const ExplainArguments& arguments, const 
     return kFailed;
   }
   std::vector<const std::pair<const std::string, Group>*> order;
+  order.reserve(groups.size());
   for (const auto& entry : groups) order.push_back(&entry);
   std::stable_sort(order.begin(), order.end(), [](const auto* a, const auto* b) {
     return a->second.lines + a->second.held_back > b->second.lines + b->second.held_back;

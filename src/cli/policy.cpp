@@ -229,6 +229,7 @@ int policy(const PolicyArguments& arguments) {
     const auto found = std::find_if(subjects.begin(), subjects.end(), named);
     if (found == subjects.end()) {
       std::vector<std::string_view> known;
+      known.reserve(subjects.size());
       for (const Subject& s : subjects) known.push_back(s.name());
       std::fprintf(stderr, "there is no profile%s %s%s\n", arguments.config.empty() ? "" : " or policy",
                    config::in_quotes(arguments.name).c_str(),

@@ -7,7 +7,6 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
@@ -62,8 +61,7 @@ ResponderReply judge(const beast::http::response<beast::http::string_body>& resp
 // matching operator delete of the frame for a mismatch.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wmismatched-new-delete"
-asio::awaitable<ResponderReply> converse(Question question) {
-  const auto executor = co_await asio::this_coro::executor;
+asio::awaitable<ResponderReply> converse(asio::io_context::executor_type executor, Question question) {
   asio::ip::tcp::resolver resolver(executor);
   // Not bounded here: who asked gives up by itself.
   const auto [unresolved, addresses] =
@@ -92,7 +90,7 @@ asio::awaitable<ResponderReply> converse(Question question) {
 
 void HttpResponder::ask(const tls::ResponderUrl& url, std::string question, base::Milliseconds timeout,
                         Done done) {
-  asio::co_spawn(io_, converse({url, std::move(question), timeout}),
+  asio::co_spawn(io_, converse(io_.get_executor(), {url, std::move(question), timeout}),
                  [done = std::move(done)](const std::exception_ptr& failed, ResponderReply reply) {
                    if (failed) reply = {Result::unreachable, {}, "out of memory"};
                    done(std::move(reply));

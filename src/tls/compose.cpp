@@ -53,7 +53,7 @@ std::optional<std::uint16_t> number(std::string_view word) {
 
 std::optional<std::uint16_t> find_version(std::string_view word) {
   static constexpr std::string_view kNames[] = {"SSLv3", "TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"};
-  for (std::uint16_t i = 0; i < std::size(kNames); ++i) {
+  for (std::size_t i = 0; i < std::size(kNames); ++i) {
     if (kNames[i] == word) return static_cast<std::uint16_t>(0x0300 + i);
   }
   return std::nullopt;

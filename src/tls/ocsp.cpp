@@ -172,7 +172,7 @@ std::string ocsp_question(const Certificate& certificate) {
     ERR_clear_error();
     return {};
   }
-  id.release();
+  static_cast<void>(id.release());  // the request's now
   unsigned char* der = nullptr;
   const int size = i2d_OCSP_REQUEST(request.get(), &der);
   if (size <= 0) return {};

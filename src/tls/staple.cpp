@@ -59,7 +59,7 @@ std::shared_ptr<StapleSlot> StapleShelf::slot_of(const Digest& leaf) {
 bool hang_slot(X509* leaf, std::shared_ptr<StapleSlot> slot) {
   auto held = std::make_unique<Held>(std::move(slot));
   if (X509_set_ex_data(leaf, slot_index(), held.get()) != 1) return false;
-  held.release();
+  static_cast<void>(held.release());  // the leaf's now
   return true;
 }
 
