@@ -97,6 +97,7 @@ class Check {
   // A block begins with a digit or holds a colon; everything else is a name.
   void sets(const Origin& origin, const std::vector<std::string>& list) {
     std::vector<std::string_view> known;
+    known.reserve(model_.address_sets.size());
     for (const AddressSet& set : model_.address_sets) known.push_back(set.name);
     for (const std::string& item : list) {
       if (item.find_first_of(".:") != std::string::npos) continue;
@@ -139,6 +140,7 @@ class Check {
     if (std::any_of(policies.begin(), policies.end(), [&](const TlsPolicy& p) { return p.name == name; }))
       return;
     std::vector<std::string_view> known;
+    known.reserve(policies.size());
     for (const TlsPolicy& p : policies) known.push_back(p.name);
     error(origin, "no TLS policy is named " + in_quotes(name) + did_you_mean(name, known));
   }

@@ -135,23 +135,21 @@ std::string told_subject(const X509_NAME* name) {
   return text.size() <= ClientCertificate::kMostName ? text : std::string();
 }
 
+// Said by a prefix, or as it looks.
+int kind_of(std::string_view& text) {
+  if (take_prefix(text, "DNS:")) return GEN_DNS;
+  if (take_prefix(text, "URI:")) return GEN_URI;
+  if (take_prefix(text, "email:")) return GEN_EMAIL;
+  if (take_prefix(text, "IP:") || !address_bytes(std::string(text)).empty()) return GEN_IPADD;
+  if (text.find(':') != std::string_view::npos) return GEN_URI;
+  return text.find('@') == std::string_view::npos ? GEN_DNS : GEN_EMAIL;
+}
+
 }  // namespace
 
 std::optional<NamePattern> NamePattern::parse(std::string_view text) {
   NamePattern made;
-  if (take_prefix(text, "DNS:")) {
-    made.kind_ = GEN_DNS;
-  } else if (take_prefix(text, "URI:")) {
-    made.kind_ = GEN_URI;
-  } else if (take_prefix(text, "email:")) {
-    made.kind_ = GEN_EMAIL;
-  } else if (take_prefix(text, "IP:") || !address_bytes(std::string(text)).empty()) {
-    made.kind_ = GEN_IPADD;
-  } else if (text.find(':') != std::string_view::npos) {
-    made.kind_ = GEN_URI;
-  } else {
-    made.kind_ = text.find('@') == std::string_view::npos ? GEN_DNS : GEN_EMAIL;
-  }
+  made.kind_ = kind_of(text);
   made.text_ = text;
   if (made.kind_ == GEN_IPADD) made.text_ = address_bytes(made.text_);
   if (made.kind_ == GEN_DNS && text.starts_with("*.")) {
