@@ -25,6 +25,7 @@ constexpr auto kOldFile = std::chrono::hours(24 * 30);
 template <std::size_t N>
 std::string ports_text(const std::array<std::uint16_t, N>& ports) {
   std::vector<std::string> list;
+  list.reserve(N);
   for (const std::uint16_t port : ports) list.push_back(std::to_string(port));
   return joined(list);
 }
