@@ -190,6 +190,7 @@ std::vector<const tls::Policy*> policies_of(const config::Host& host, const tls:
                 "let it pass: when: { addresses: … } of others, or a rule before it", kHandshakeFailed);
   } else if (!own.rules.empty()) {
     std::vector<std::string> names;
+    names.reserve(found.size());
     for (const tls::Policy* policy : found) names.push_back(policy->name);
     scribe.ok("rules", "the rules of policy " + own.name + " give Cloudflare the policy " + joined(names));
   }
