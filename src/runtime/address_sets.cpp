@@ -57,9 +57,10 @@ void AddressSetFiles::read(const config::AddressSet& set, Kept& kept, base::Wall
                              : is_built_in(set) ? net::cloudflare_blocks().size()
                                                 : 0;
   if (!set.files.empty() && blocks.size() * 2 < before) {
-    return warn("its files hold " + std::to_string(blocks.size()) + " address ranges and held " +
-                std::to_string(before) + ": less than half is taken for a mistake (a restart takes it" +
-                (is_built_in(set) ? " never: give ranges" : "") + ")");
+    return warn(
+        "its files hold " + std::to_string(blocks.size()) + " address ranges and held " +
+        std::to_string(before) + ": less than half is taken for a mistake, " +
+        (is_built_in(set) ? "give them as ranges if it is none" : "a restart takes it if it is none"));
   }
   kept.loaded = now;
   if (!first && blocks == kept.blocks) return;

@@ -112,8 +112,8 @@ void Worker::drain_outdated() {
   for (session::ClientSession* s = sessions_.front(); s != nullptr;) {
     session::ClientSession* const next = sessions_.next(s);
     const session::ConnectionInfo& info = s->info();
-    const std::uint32_t listener =
-        info.client_certificate == nullptr ? proxy::Snapshot::kNoListener : snapshot_->listener_of(info);
+    const bool shown = !info.client_cert.empty() && info.client_cert != "absent";
+    const std::uint32_t listener = shown ? snapshot_->listener_of(info) : proxy::Snapshot::kNoListener;
     if (listener != proxy::Snapshot::kNoListener &&
         snapshot_->tls->rematch(info.sni, listener, info.auth_rule) == nullptr) {
       s->drain();

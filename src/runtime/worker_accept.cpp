@@ -63,7 +63,7 @@ void Worker::on_accept(Door& door, net::TcpSocket socket, const net::Endpoint& p
                                            wanted, owner);
   opening->kind(kind);
   openings_.push_back(opening.get());
-  opening.release()->begin(entry.config->timeouts.request_head);
+  opening.release()->begin(entry.terms(kind).limits.request_head);
 }
 
 // False: rejected, and counted as that. leave() gives back what this takes.

@@ -80,10 +80,6 @@ void keep_client(session::ConnectionInfo& info, const tls::Handshake& facts) {
   if (policy.client_auth == tls::ClientAuthMode::off) return;
   info.client_cert = tls::to_string(facts.client_cert);
   info.client_fields = client_fields(facts.client.get(), policy.client_forward);
-  if (facts.client == nullptr) return;
-  const tls::ClientCertificate& from = *facts.client;
-  info.client_certificate = std::make_shared<const session::ClientCertificate>(session::ClientCertificate{
-      from.subject, from.issuer, from.serial, from.sha256, from.sans, tls::to_string(from.result)});
 }
 
 }  // namespace

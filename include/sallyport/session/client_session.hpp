@@ -9,7 +9,6 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "sallyport/base/clock.hpp"
 #include "sallyport/base/error.hpp"
@@ -21,15 +20,6 @@
 #include "sallyport/net/loop.hpp"
 
 namespace sallyport::session {
-
-// A client's certificate, as upstreams and logs are told of it. Made once a connection, immutable.
-struct ClientCertificate {
-  std::string subject, issuer;    // RFC 2253
-  std::string serial;             // hex
-  std::string sha256;             // of the certificate, hex
-  std::vector<std::string> sans;  // "DNS:…", "URI:…", "email:…", "IP:…"
-  std::string_view result;  // ok, or why it would not do: obs' words for sallyport_tls_client_cert_total
-};
 
 // What is kept of a connection: values only, so that a reload can match it again by name, and its
 // place among the connections of its address.
@@ -47,8 +37,9 @@ struct ConnectionInfo {
   std::string sni;        // lower case; empty: none sent
   std::string host_name;  // first name of the host that the handshake met
   std::string auth_rule;  // identity of the client-certificate rule it was made under
-  std::shared_ptr<const ClientCertificate> client_certificate;  // nullptr: none was shown
-  std::string_view client_cert;  // result, likewise; also "absent"; empty: none was asked for; static text
+  // The client certificate's result: the word of sallyport_tls_client_cert_total, "ok", "absent", …;
+  // empty: none was asked for. Static text.
+  std::string_view client_cert;
   std::shared_ptr<const http::Fields> client_fields;  // what upstreams are told of it; nullptr: nothing
   std::uint64_t tls_id = 0;         // joins the connection's access log lines with handshake_done; 0: no TLS
   std::uint8_t health = kNoHealth;  // score of its handshake, 0-100
