@@ -1,6 +1,7 @@
 #include "sallyport/obs/metrics.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 #include "families.hpp"
@@ -418,7 +419,10 @@ std::shared_ptr<const T> Metrics::shared(std::map<std::string, std::weak_ptr<con
   }
   auto made = std::make_shared<const T>(*this, std::string(names)...);
   const std::lock_guard lock(cache_mutex_);
-  std::erase_if(cache, [](const auto& entry) { return entry.second.expired(); });
+  // Now and then: to look at all of them for each new one takes a second with ten thousand hosts.
+  if (std::has_single_bit(cache.size())) {
+    std::erase_if(cache, [](const auto& entry) { return entry.second.expired(); });
+  }
   cache[std::move(key)] = made;
   return made;
 }

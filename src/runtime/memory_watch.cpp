@@ -37,7 +37,8 @@ void MemoryWatch::look() {
   std::uint64_t resident = resident_memory();
   const base::Instant now = base::Clock::now();
   const bool pressed = before != base::Pressure::none || gauge_.at(resident) != base::Pressure::none;
-  const bool trim = pressed && now - trimmed_ >= kTrimInterval;
+  const bool after_reload = looks_to_trim_ > 0 && --looks_to_trim_ == 0;
+  const bool trim = after_reload || (pressed && now - trimmed_ >= kTrimInterval);
   if (trim) {
     trimmed_ = now;
     malloc_trim(0);

@@ -3,7 +3,8 @@
 //
 // Owned by the Server, on the control thread. While a level holds, memory that the allocator
 // keeps for reuse is given back to the kernel, once a second: only then can resident memory
-// fall, and the level end.
+// fall, and the level end. After a reload it is given back once: the configuration that was
+// there and what reading the new one took may be more than all else.
 #pragma once
 
 #include <atomic>
@@ -27,6 +28,8 @@ class MemoryWatch {
 
   // Bytes; 0 = no limit. The first call starts it.
   void limit(std::uint64_t bytes);
+  // The workers get the time of two looks to let go of the old configuration.
+  void reloaded() noexcept { looks_to_trim_ = 2; }
   // Any thread.
   [[nodiscard]] std::uint64_t limit() const noexcept { return limit_.load(std::memory_order_relaxed); }
 
@@ -39,6 +42,7 @@ class MemoryWatch {
   std::atomic<std::uint64_t> limit_{0};
   boost::asio::steady_timer timer_;
   base::Instant trimmed_{};
+  int looks_to_trim_ = 0;  // after a reload; 0 = none is due
   bool started_ = false;
   bool near_ = false;  // the limit
 };

@@ -105,6 +105,7 @@ void Server::State::take(Attempt attempt, obs::ReloadTrigger trigger) {
   }
   adopt(std::move(attempt.built), std::move(attempt.binding));
   files_watch_.watch(snapshot_->model.watch, std::move(attempt.seen));
+  memory_.reloaded();
   metrics_.reload_phase(obs::ReloadPhase::swap, base::Clock::now() - ready_to_swap);
   const base::WallTime now = base::WallClock::now();
   const std::string& restart = attempt.needs_restart;

@@ -6,6 +6,7 @@
 
 #include "certificate_names.hpp"
 #include "certificate_text.hpp"
+#include "key_pem.hpp"
 #include "openssl.hpp"
 #include "staple_openssl.hpp"
 
@@ -26,12 +27,6 @@ KeyType type_of(const EVP_PKEY* key) {
     default:
       return KeyType::other;
   }
-}
-
-// Called when the key is encrypted: a service has nobody to ask.
-int no_passphrase(char*, int, int, void* asked) {
-  *static_cast<bool*>(asked) = true;
-  return -1;
 }
 
 Digest content_of(std::string_view chain_pem, std::string_view key_pem, const CertificateSource& source) {
@@ -127,9 +122,8 @@ bool Certificate::read_chain(std::string_view pem, Given& given, Notes& notes) {
 
 std::optional<std::size_t> Certificate::read_key(std::string_view pem, const std::string& key_file,
                                                  const Given& given, Notes& notes) {
-  const BioPtr bio = memory_bio(pem);
   bool passphrase_asked = false;
-  key_ = PEM_read_bio_PrivateKey(bio.get(), nullptr, no_passphrase, &passphrase_asked);
+  key_ = read_private_key(pem, passphrase_asked).release();
   const std::string reason = take_openssl_error();
   if (key_ == nullptr) {
     if (passphrase_asked) {
