@@ -1,11 +1,12 @@
 """Sallyport beside nginx, HAProxy and nghttpx: the same work, in one run. README.md has the method.
 
-    bench.py [--quick] [--rounds N] [--seconds S] [--only ROW...] [--json FILE]
+    bench.py [--quick] [--rounds N] [--seconds S] [--only ROW...] [--workers N...] [--json FILE]
              [--sallyport PATH] [--baseline PATH]
 """
 
 import argparse
 import contextlib
+import dataclasses
 import os
 import pathlib
 import platform
@@ -38,12 +39,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="numbers per program and row (5)")
     parser.add_argument("--seconds", type=int, default=3, metavar="S", help="of load for a number (3)")
     parser.add_argument("--only", nargs="+", metavar="ROW", choices=[row.name for row in ROWS], help="these rows alone")
+    parser.add_argument("--workers", nargs="+", type=int, default=[1], metavar="N", help="each row with so many (1)")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write all numbers there as well")
     parser.add_argument("--sallyport", type=pathlib.Path, metavar="PATH", default=ROOT / "build/release/sallyport")
     parser.add_argument("--baseline", type=pathlib.Path, metavar="PATH", help="another sallyport to compare with")
     chosen = parser.parse_args()
-    if chosen.rounds < 1 or chosen.seconds < 1:
-        parser.error("--rounds and --seconds are whole numbers from 1")
+    if min(chosen.rounds, chosen.seconds, *chosen.workers) < 1:
+        parser.error("--rounds, --seconds and --workers are whole numbers from 1")
     for binary in filter(None, (chosen.sallyport, chosen.baseline)):
         if not binary.is_file():
             parser.error(f"no program at {binary}")
@@ -55,11 +57,12 @@ def say(text: str) -> None:
 
 
 class Bench:
-    def __init__(self, columns: list[Column], effort: Effort, rounds: int, folder: pathlib.Path):
+    def __init__(self, columns: list[Column], effort: Effort, rounds: int, most_workers: int, folder: pathlib.Path):
         cores = sorted(os.sched_getaffinity(0))
         if len(cores) < 2:
             raise BenchError("one core is not enough: the proxy has one, the load and the origin another")
-        self._proxy_core, load_core = cores[:2]
+        self._cores = cores
+        load_core = cores[min(most_workers, len(cores) - 1)]
         os.sched_setaffinity(0, {load_core})  # and so every load that is started
         self._columns = columns
         self._effort = effort
@@ -90,12 +93,16 @@ class Bench:
                     result.values[column.name].append(value)
         return result
 
+    def _proxy_cores(self, workers: int) -> list[int]:
+        """One a worker; on a machine with no more cores than that, one is the load's as well."""
+        return self._cores[:workers]
+
     def _number(self, row: Row, column: Column, proxies: dict[str, Proxy], running: contextlib.ExitStack) -> float:
         proxy = proxies.get(column.name)
         first = proxy is None
         if first:
             folder = self._folder / row.name / column.name
-            proxy = Proxy(column, row.variant, folder, self._certs, self._origins, self._proxy_core)
+            proxy = Proxy(column, row.variant, folder, self._certs, self._origins, self._proxy_cores(row.variant.workers))
             running.callback(proxy.stop)
             proxies[column.name] = proxy
         try:
@@ -110,6 +117,13 @@ class Bench:
         if row.fresh:
             proxies.pop(column.name).stop()
         return value
+
+
+def with_workers(row: Row, workers: int) -> Row:
+    if workers == 1:
+        return row
+    variant = dataclasses.replace(row.variant, workers=workers)
+    return dataclasses.replace(row, name=f"{row.name}-{workers}", title=f"{row.title}, {workers} workers", variant=variant)
 
 
 def versions(columns: list[Column]) -> dict[str, str]:
@@ -142,14 +156,13 @@ def main() -> int:
     results = []
     with tempfile.TemporaryDirectory(prefix="sallyport-bench-") as folder:
         try:
-            bench = Bench(columns, effort, rounds, pathlib.Path(folder))
+            bench = Bench(columns, effort, rounds, max(chosen.workers), pathlib.Path(folder))
         except BenchError as problem:
             say(f"bench: {problem}")
             return 1
         try:
-            for row in ROWS:
-                if chosen.only and row.name not in chosen.only:
-                    continue
+            rows = [row for row in ROWS if not chosen.only or row.name in chosen.only]
+            for row in (with_workers(row, workers) for row in rows for workers in chosen.workers):
                 say(f"== {row.name}: {row.title}")
                 results.append(bench.row(row))
                 for error in results[-1].errors:

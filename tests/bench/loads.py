@@ -30,11 +30,11 @@ class Effort:
     idle_connections: int = 2000
 
 
-def _run(command: list[str], seconds: float) -> str:
+def _run(command: list[str], seconds: float, grace: float = GRACE) -> str:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + GRACE, stdin=subprocess.DEVNULL)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + grace, stdin=subprocess.DEVNULL)
     except subprocess.TimeoutExpired:
-        raise BenchError(f"{command[0]} did not end within {seconds + GRACE:.0f} s") from None
+        raise BenchError(f"{command[0]} did not end within {seconds + grace:.0f} s") from None
     if done.returncode:
         raise BenchError(f"{command[0]} ended with {done.returncode}: {(done.stderr or done.stdout).strip()[-200:]}")
     return done.stdout
@@ -70,13 +70,14 @@ def wrk(proxy: Proxy, path: str, connections: int, seconds: int) -> int:
 
 
 def h2load(proxy: Proxy, path: str, connections: int, streams: int, *, seconds: int = 0, requests: int = 0,
-           upload: pathlib.Path | None = None) -> int:  # fmt: skip
+           upload: pathlib.Path | None = None, h1: bool = False, grace: float = GRACE) -> int:  # fmt: skip
     """For a time, or for a number of requests where one that is cut off at the end would count."""
-    command = ["h2load", f"-c{connections}", f"-m{streams}", f"-w{BROWSER_WINDOW}", f"-W{BROWSER_WINDOW}"]
+    command = ["h2load", f"-c{connections}", f"-m{streams}"]
+    command += ["--h1"] if h1 else [f"-w{BROWSER_WINDOW}", f"-W{BROWSER_WINDOW}"]
     command += [f"-D{seconds}"] if seconds else [f"-n{requests}"]
     if upload:
         command += ["-d", str(upload)]
-    return _succeeded(proxy, _run([*command, proxy.url(path)], seconds or requests / 20))
+    return _succeeded(proxy, _run([*command, proxy.url(path)], seconds or requests / 20, grace))
 
 
 def _succeeded(proxy: Proxy, shown: str) -> int:

@@ -1,4 +1,4 @@
-"""Programs that the bench starts: pinned to a core, ended by process id, their CPU time and memory read
+"""Programs that the bench starts: pinned to their cores, ended by process id, their CPU time and memory read
 from /proc. A program counts with all its threads and children, so that nginx's worker or a log thread
 cannot hide."""
 
@@ -47,15 +47,19 @@ def _threads(pid: int) -> list[str]:
 
 
 class Program:
-    """A running server. Its output goes to `log`; `ready_ports` are awaited by wait_ready()."""
+    """A running server. Its output goes to `log`; `ready_ports` are awaited by wait_ready(). `patience` in seconds
+    is for one that starts and ends slowly."""
 
-    def __init__(self, name: str, command: list[str], core: int, log: pathlib.Path, ready_ports: list[int]):
+    def __init__(self, name: str, command: list[str], cores: list[int], log: pathlib.Path, ready_ports: list[int],
+                 patience: float = 0):  # fmt: skip
         self.name = name
+        self._start_seconds = patience or START_SECONDS
+        self._stop_seconds = patience or STOP_SECONDS
         self.log = log
         self.ready_ports = ready_ports
         with log.open("ab") as out:
             self._child = subprocess.Popen(
-                ["taskset", "-c", str(core), *command],
+                ["taskset", "-c", ",".join(map(str, cores)), *command],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
@@ -64,7 +68,7 @@ class Program:
             )
 
     def wait_ready(self) -> "Program":
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + self._start_seconds
         for port in self.ready_ports:
             while True:
                 self.check_alive()
@@ -124,7 +128,7 @@ class Program:
         if self._child.poll() is None:
             self._child.terminate()
             try:
-                self._child.wait(STOP_SECONDS)
+                self._child.wait(self._stop_seconds)
             except subprocess.TimeoutExpired:
                 for pid in family:
                     try:

@@ -1,7 +1,7 @@
 """The programs that are compared, and the origins behind them: their configurations, written so that each
 does the same work with the same cryptography, and as cheaply as its own documentation knows.
 
-All: one worker, no request limit a connection, upstream connections kept, X-Forwarded-For and -Proto
+All: one worker unless a row says more, no request limit a connection, upstream connections kept, X-Forwarded-For and -Proto
 set, tickets on and no session cache, TLS_AES_128_GCM_SHA256 and ECDHE-*-AES128-GCM-SHA256, X25519.
 """
 
@@ -27,6 +27,7 @@ class Variant:
     upstream: str = "h1"  # h1, h2c, tls (HTTP/1.1 over TLS, verified)
     access_log: bool = False  # JSON lines, into a file
     rsa12: bool = False  # an RSA-2048 certificate and TLS 1.2 alone
+    workers: int = 1
 
 
 class Certificates:
@@ -88,7 +89,7 @@ class Origins:
                 ("origin-nghttpd", ["nghttpd", "--no-tls", "--address=127.0.0.1", "-m", "256", "-d", str(files),
                                     str(self.ports["h2c"])], [self.ports["h2c"]]),
             ):  # fmt: skip
-                started.append(Program(name, command, core, folder / f"{name}.log", ports))
+                started.append(Program(name, command, [core], folder / f"{name}.log", ports))
                 started[-1].wait_ready()
         except BenchError:
             for program in started:
@@ -158,7 +159,7 @@ def sallyport(binary: str, variant: Variant, at: Place) -> list[str]:
         upstream["tls"] = {"server_name": "localhost", "ca": str(at.certs.ca)}
     config = {
         "version": 1,
-        "workers": 1,
+        "workers": variant.workers,
         "limits": {"requests_per_connection": 0, "connection_age": 0, "connections": 20000},
         "listeners": [{"name": "https", "address": f"127.0.0.1:{at.port}"}],
         "admin": {"address": "127.0.0.1:0"},
@@ -198,7 +199,7 @@ def nginx(variant: Variant, at: Place) -> list[str]:
     scheme = "https" if variant.upstream == "tls" else "http"
     file = at.folder / "nginx.conf"
     file.write_text(f"""
-daemon off; worker_processes 1; pid {at.folder}/nginx.pid; {_user()}
+daemon off; worker_processes {variant.workers}; pid {at.folder}/nginx.pid; {_user()}
 events {{ worker_connections 16384; }}
 http {{
   log_format json escape=json '{{"time":"$time_iso8601","client":"$remote_addr","host":"$host","method":"$request_method",'
@@ -248,7 +249,7 @@ def haproxy(variant: Variant, at: Place) -> list[str]:
     file = at.folder / "haproxy.cfg"
     file.write_text(f"""
 global
-  nbthread 1
+  nbthread {variant.workers}
   maxconn 6000
   ssl-default-bind-options ssl-min-ver TLSv1.2{" ssl-max-ver TLSv1.2" if variant.rsa12 else ""}
   ssl-default-bind-ciphers {":".join(CIPHERS)}
@@ -280,7 +281,7 @@ def nghttpx(variant: Variant, at: Place) -> list[str]:
     host, port = at.origin(variant).split(":")
     backend = {"h1": "", "h2c": ";;proto=h2", "tls": ";;tls;sni=localhost"}[variant.upstream]
     command = [
-        "nghttpx", "--conf=/dev/null", "--single-process", "--workers=1", "--backlog=4096",
+        "nghttpx", "--conf=/dev/null", "--single-process", f"--workers={variant.workers}", "--backlog=4096",
         f"--frontend=127.0.0.1,{at.port}", f"--backend={host},{port}{backend}", f"--cacert={at.certs.ca}",
         f"--ciphers={':'.join(CIPHERS)}", f"--tls13-ciphers={SUITE}", f"--tls13-client-ciphers={SUITE}",
         "--ecdh-curves=X25519", "--tls-min-proto-version=TLSv1.2",
@@ -315,7 +316,7 @@ class Proxy:
     """A running column."""
 
     def __init__(self, column: Column, variant: Variant, folder: pathlib.Path, certs: Certificates, origins: Origins,
-                 core: int):  # fmt: skip
+                 cores: list[int]):  # fmt: skip
         folder.mkdir(parents=True, exist_ok=True)
         self.name = column.name
         self.ca = certs.ca
@@ -326,7 +327,7 @@ class Proxy:
             log = place.access_log if column.name == "haproxy" and variant.access_log else folder / "output.log"
             self.port = place.port
             self._log = place.access_log
-            self.program = Program(column.name, command, core, log, [place.port])
+            self.program = Program(column.name, command, cores, log, [place.port])
             try:
                 self.program.wait_ready()
                 return

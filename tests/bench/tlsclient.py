@@ -14,7 +14,7 @@ import sys
 import time
 
 TIMEOUT = 10  # seconds for any one step
-REQUEST = b"GET /1k HTTP/1.1\r\nHost: localhost\r\nConnection: %s\r\n\r\n"
+REQUEST = b"GET /1k HTTP/1.1\r\nHost: %s\r\nConnection: %s\r\n\r\n"
 
 
 def context(ca: str, tls12: bool = False, alpn: str = "http/1.1") -> ssl.SSLContext:
@@ -25,15 +25,16 @@ def context(ca: str, tls12: bool = False, alpn: str = "http/1.1") -> ssl.SSLCont
     return made
 
 
-def connect(port: int, tls: ssl.SSLContext, session: ssl.SSLSession | None = None) -> ssl.SSLSocket:
+def connect(port: int, tls: ssl.SSLContext, session: ssl.SSLSession | None = None,
+            name: str = "localhost") -> ssl.SSLSocket:  # fmt: skip
     plain = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT)
     plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return tls.wrap_socket(plain, server_hostname="localhost", session=session)
+    return tls.wrap_socket(plain, server_hostname=name, session=session)
 
 
 def ask_and_close(connection: ssl.SSLSocket) -> None:
     with connection:
-        connection.sendall(REQUEST % b"close")
+        connection.sendall(REQUEST % (connection.server_hostname.encode(), b"close"))
         answer = b""
         while piece := connection.recv(65536):
             answer += piece
@@ -97,7 +98,7 @@ def ask_h2(connection: ssl.SSLSocket) -> None:
 
 
 def ask_h1(connection: ssl.SSLSocket) -> None:
-    connection.sendall(REQUEST % b"keep-alive")
+    connection.sendall(REQUEST % (b"localhost", b"keep-alive"))
     answer = b""
     while b"\r\n\r\n" not in answer:
         piece = connection.recv(65536)
