@@ -131,6 +131,11 @@ struct Patience {
     return timeouts.total == Milliseconds(0) ? timeouts.first_byte
                                              : std::min(timeouts.first_byte, timeouts.total);
   }
+  // What an upload may wait for the upstream to take more of it; before the response's head
+  // first_byte bounds it too.
+  [[nodiscard]] Milliseconds send() const {
+    return timeouts.send == Milliseconds(0) ? first_byte() : std::min(timeouts.send, first_byte());
+  }
 };
 
 constexpr std::uint16_t kTimeout = 524;
@@ -159,6 +164,20 @@ void first_byte(const Patience& patience, Scribe& scribe) {
   }
 }
 
+void send(const Patience& patience, Scribe& scribe) {
+  if (patience.send() >= cloudflare::kWriteTimeout) {
+    const std::string off = patience.timeouts.send == Milliseconds(0) ? "send is off: " : "";
+    scribe.fail("send",
+                off + "an upstream may take " + text_of(patience.send()) +
+                    " to take more of an upload, and Cloudflare gives up writing it after " +
+                    text_of(cloudflare::kWriteTimeout),
+                "send: 25s, so that our 504 with its reason comes first", kTimeout);
+  } else {
+    scribe.ok("send", "an upload that the upstream does not take ends with our 504 within " +
+                          text_of(patience.send()));
+  }
+}
+
 Patience patience_of(const config::Upstream& upstream) {
   return {upstream.timeouts, upstream.tls.has_value(), upstream.retries.count + 1};
 }
@@ -175,13 +194,15 @@ void examine_route(const Patient& patient, const std::string& owner, const confi
   const auto* to = std::get_if<config::ToUpstream>(&route.action);
   const config::Upstream* upstream = to == nullptr ? nullptr : find_upstream(patient.model, to->name);
   const config::RouteTimeouts& own = route.timeouts;
-  if (upstream == nullptr || !(own.connect || own.first_byte || own.total)) return;
+  if (upstream == nullptr || !(own.connect || own.send || own.first_byte || own.total)) return;
   Patience patience = patience_of(*upstream);
   patience.timeouts.connect = own.connect.value_or(patience.timeouts.connect);
+  patience.timeouts.send = own.send.value_or(patience.timeouts.send);
   patience.timeouts.first_byte = own.first_byte.value_or(patience.timeouts.first_byte);
   patience.timeouts.total = own.total.value_or(patience.timeouts.total);
   Scribe scribe(report, "route " + owner + path_of(route.match), route.origin);
   first_byte(patience, scribe);
+  send(patience, scribe);
 }
 
 }  // namespace
@@ -207,6 +228,7 @@ void examine_upstreams(const Patient& patient, Report& report) {
   for (const config::Upstream& upstream : patient.model.upstreams) {
     Scribe scribe(report, "upstream " + upstream.name, upstream.origin);
     first_byte(patience_of(upstream), scribe);
+    send(patience_of(upstream), scribe);
     if (upstream.limits.header_bytes > cloudflare::kHeaderBytes) {
       scribe.warn("response_headers",
                   "a response's head may have " + size_text(upstream.limits.header_bytes) +

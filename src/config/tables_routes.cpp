@@ -252,6 +252,7 @@ const Keys<RouteTimeouts>& keys_of(const RouteTimeouts*) {
   using T = RouteTimeouts;
   static const Keys<T> keys{
       key("connect", &T::connect, "to a new connection", kPositive),
+      key("send", &T::send, "a request's body of which the upstream takes nothing; 0 = off"),
       key("first_byte", &T::first_byte, "from the request sent to the response's head", kPositive),
       key("idle", &T::idle, "a body without a byte in either direction", kPositive),
       key("tunnel", &T::tunnel, "a WebSocket without a byte in either direction", kPositive),

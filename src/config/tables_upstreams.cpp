@@ -54,6 +54,7 @@ const Keys<UpstreamTimeouts>& keys_of(const UpstreamTimeouts*) {
   static const Keys<T> keys{
       key("connect", &T::connect, "to a new TCP connection", kPositive),
       key("tls", &T::tls, "to a finished handshake after it", kPositive),
+      key("send", &T::send, "a request's body of which the upstream takes nothing; 0 = off"),
       key("first_byte", &T::first_byte, "from the request sent to the response's head", kPositive),
       key("idle", &T::idle, "a body without a byte in either direction", kPositive),
       key("tunnel", &T::tunnel, "a WebSocket without a byte in either direction", kPositive),

@@ -4,6 +4,7 @@
 #include <array>
 #include <cerrno>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <utility>
@@ -283,6 +284,16 @@ void SocketIo::close(bool abortive) noexcept {
   socket_.close(ignored);
   out_.release();
   early_ = {};
+}
+
+// Asked for now and then by who is paused, not waited for: Asio does not register for EPOLLRDHUP, and
+// waiting for readability would report the unread bytes at once, again and again.
+base::Error SocketIo::hang_up() noexcept {
+  if (!is_open()) return {};
+  pollfd peer{socket_.native_handle(), POLLRDHUP, 0};
+  if (::poll(&peer, 1, 0) <= 0) return {};
+  const bool gone = (peer.revents & (POLLERR | POLLHUP)) != 0;
+  return {gone ? base::ErrorCode::reset : base::ErrorCode::closed, side_};
 }
 
 void SocketIo::fail(int error_number) {

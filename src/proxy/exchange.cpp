@@ -298,6 +298,7 @@ void Exchange::send_request() {
   upstream.send_request(head_, whole);
   // A WebSocket's bytes flow once it is accepted.
   if (!whole && head_.protocol().empty()) up_.connect(&upstream);
+  watch_upload();
   watch_request();
 }
 
@@ -385,6 +386,7 @@ bool Exchange::finished() const noexcept {
 void Exchange::close() {
   deadline_.cancel();
   total_.cancel();
+  upload_stall_.cancel();
   if (lease_) {
     const bool whole = down_.ended() && response_arrived_;
     down_.source(nullptr);
@@ -404,7 +406,9 @@ void Exchange::client_data(std::span<const char> bytes, bool end) {
     give_up(base::client_error(ErrorCode::body_too_large));
     return;
   }
+  const bool waited = up_.waits();
   up_.on_data(bytes, end);
+  if (!waited) watch_upload();
   if (tunnel_ && end) {
     watch(kHalfClosedTunnel);
   } else if (head_sent_) {
@@ -485,6 +489,7 @@ void Exchange::upstream_trailers(http::Fields&& trailers) {
 
 void Exchange::upstream_took(std::size_t n) {
   up_.on_sent(n);
+  watch_upload();
   if (!response_arrived_) {
     watch_request();
   } else if (head_sent_) {

@@ -115,6 +115,9 @@ class Exchange final : public net::Reapable, public base::ListHook<ExchangeTag> 
   [[nodiscard]] bool client_has_all() const noexcept;
   void watch_request();
   void watch(base::Milliseconds idle);
+  // exchange_upload.cpp
+  void watch_upload();
+  void on_upload_stall();
   void on_deadline();
   void on_total();
   [[nodiscard]] filter::Context filter_context() const noexcept;
@@ -182,6 +185,7 @@ class Exchange final : public net::Reapable, public base::ListHook<ExchangeTag> 
   bool conversation_ = false;  // gRPC: the client may pause within its request
   net::MemberTimer<Exchange, &Exchange::on_deadline> deadline_{*this};
   net::MemberTimer<Exchange, &Exchange::on_total> total_{*this};
+  net::MemberTimer<Exchange, &Exchange::on_upload_stall> upload_stall_{*this};
   base::Task<> life_;
 };
 

@@ -143,6 +143,7 @@ std::vector<std::uint32_t> listener_indices(const config::Model& model, const co
 
 config::UpstreamTimeouts laid_over(config::UpstreamTimeouts base, const config::RouteTimeouts& over) {
   if (over.connect) base.connect = *over.connect;
+  if (over.send) base.send = *over.send;
   if (over.first_byte) base.first_byte = *over.first_byte;
   if (over.idle) base.idle = *over.idle;
   if (over.tunnel) base.tunnel = *over.tunnel;

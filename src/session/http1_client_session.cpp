@@ -15,6 +15,8 @@ constexpr base::Milliseconds kLinger{5'000};
 // How long a drain lets a connection without a request go on: one may be on its way, and HTTP/1.1 has no
 // word to say that it was not begun with (RFC 9112 §9.3.1). As long as between HTTP/2's GOAWAYs.
 constexpr base::Milliseconds kDrainNotice{1'000};
+// While its body is not read, a client's leaving is seen by looking for it.
+constexpr base::Milliseconds kHangUpLook{1'000};
 
 http1::Limits codec_limits(const ClientLimits& limits) {
   http1::Limits l;
@@ -114,7 +116,7 @@ void Http1ClientSession::body_arrived(std::size_t n, bool end) {
     wait_for(Waiting::nothing);
   } else if (unconsumed_ >= loop_.body_window(limits_.body_window)) {
     connection_->pause();
-    wait_for(Waiting::nothing);  // now it is we who keep the client waiting
+    wait_for(Waiting::room);  // now it is we who keep the client waiting
   } else if (!response_begun_ && waiting_ != Waiting::body) {
     wait_for(Waiting::body);
   }
@@ -184,6 +186,7 @@ void Http1ClientSession::consumed(std::size_t n) noexcept {
   unconsumed_ -= std::min(n, unconsumed_);
   if (request_open_ && !broken_ && unconsumed_ < loop_.body_window(limits_.body_window)) {
     connection_->resume();
+    if (waiting_ == Waiting::room) wait_for(Waiting::nothing);
     if (!response_begun_ && waiting_ == Waiting::nothing) wait_for(Waiting::body);
   }
 }
@@ -389,6 +392,9 @@ void Http1ClientSession::wait_for(Waiting what) {
       body_.wait(loop_.now());
       after = body_.deadline(loop_.now());
       break;
+    case Waiting::room:
+      after = kHangUpLook;
+      break;
     case Waiting::linger:
       after = kLinger;
       break;
@@ -429,10 +435,25 @@ void Http1ClientSession::on_receive_timer() {
       owner_.on_slow_client(false);
       answer_bad_request(base::client_error(base::ErrorCode::body_timeout));
       break;
+    case Waiting::room:
+      look_for_hang_up();
+      break;
     case Waiting::linger:
     case Waiting::drain_notice:
       close_now(closed_by_, false);
       break;
+  }
+}
+
+// The upstream takes nothing of a body, so nothing is read here, and a client that has gone would hold
+// its exchange and a drain until the upstream's `send` is over. As in on_eof(), a closed half counts as
+// gone but in a tunnel. A FIN behind bytes that found no room in our kernel cannot be seen: `send` bounds it.
+void Http1ClientSession::look_for_hang_up() {
+  const base::Error left = connection_->hang_up();
+  if (!left || (codec_.tunnel() && left.code == base::ErrorCode::closed)) {
+    wait_for(Waiting::room);
+  } else {
+    on_closed(left);
   }
 }
 

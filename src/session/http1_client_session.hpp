@@ -62,9 +62,10 @@ class Http1ClientSession final : public ClientSession,
   void on_wake() override;
 
   // What the one receive timer waits for.
-  enum class Waiting : std::uint8_t { nothing, quiet, idle, head, body, linger, drain_notice };
+  enum class Waiting : std::uint8_t { nothing, quiet, idle, head, body, room, linger, drain_notice };
   void wait_for(Waiting what);
   void on_receive_timer();
+  void look_for_hang_up();
   void on_write_timer();
   void watch_writing();
   void on_age();

@@ -134,6 +134,8 @@ void Http2Stream::detach() noexcept {
     session_.pump_soon();
   }
   session_.release(*this);
+  // What is still to be sent of a request that was answered has nobody else to watch it now.
+  if (session_.side_ == http2::Side::upstream && !closed_ && id_ != 0) watch();
 }
 
 void Http2Stream::reset(const base::Error& why) noexcept {
@@ -142,6 +144,9 @@ void Http2Stream::reset(const base::Error& why) noexcept {
   if (!closed_ && id_ != 0) {
     session_.codec_.reset(id_, http2_code_of(why));
     session_.pump_soon();
+  }
+  if (why.code == base::ErrorCode::body_timeout && why.fault == session_.peer_fault_) {
+    session_.on_body_refused();
   }
   session_.release(*this);
 }
@@ -161,7 +166,11 @@ bool Http2Stream::owes_body() const noexcept {
 // What keeps our bytes back is the window of this very stream. Whatever the connection is slow
 // in is the connection's matter: many streams share it.
 bool Http2Stream::refuses_body() const noexcept {
-  return unsent() != 0 && session_.codec_.window_shut(id_);
+  return !watched_by_borrower() && unsent() != 0 && session_.codec_.window_shut(id_);
+}
+
+bool Http2Stream::watched_by_borrower() const noexcept {
+  return borrowed_ && session_.side_ == http2::Side::upstream;
 }
 
 void Http2Stream::watch() {
@@ -448,8 +457,9 @@ void Http2Session::watch_writing() {
   const base::Instant now = loop_.now();
   writing_.turn(connection_->unwritten() != 0, now);
   const bool shut = !streams_.empty() && codec_.window_shut() &&
-                    std::any_of(streams_.begin(), streams_.end(),
-                                [this](const auto& entry) { return codec_.unsent(entry.first) != 0; });
+                    std::any_of(streams_.begin(), streams_.end(), [this](const auto& entry) {
+                      return !entry.second->watched_by_borrower() && codec_.unsent(entry.first) != 0;
+                    });
   opening_.turn(shut, now);
   if (!writing_.waiting() && !opening_.waiting()) {
     write_timer_.cancel();

@@ -49,6 +49,8 @@ class Http2Stream final : public http::Stream, private net::Wake {
   void watch();
   [[nodiscard]] bool owes_body() const noexcept;
   [[nodiscard]] bool refuses_body() const noexcept;
+  // What waits to be sent is an exchange's, which has a deadline of its own for that.
+  [[nodiscard]] bool watched_by_borrower() const noexcept;
   void forget_peer() noexcept;
 
   Http2Session& session_;
@@ -89,6 +91,7 @@ class Http2Session : protected net::ByteStream::Handler, protected http2::Codec:
   virtual void on_streams_changed() = 0;                          // one opened or closed
   virtual void on_connection_over(const base::Error& error) = 0;  // all receivers have been told
   virtual void on_too_slow(bool /*reading*/) {}                   // for counters
+  virtual void on_body_refused() {}  // a stream was given up since nothing of its body was taken
 
   void start_reading() { connection_->start(*this); }
   Http2Stream& open(http2::StreamId id);

@@ -8,7 +8,8 @@ namespace sallyport::session {
 namespace {
 
 constexpr base::Milliseconds kQuiet{100};
-// An upstream that takes none of what we queued for so long is as good as gone.
+// An upstream that takes none of what we queued for so long is as good as gone. Bodies that its windows
+// keep back have an exchange's deadline while there is one.
 constexpr base::Milliseconds kSendStall{60'000};
 // Streams at once before the peer's SETTINGS say how many it takes. One is what every server
 // takes, so that no request is refused for our haste, and the first of a connection still does not
@@ -84,6 +85,14 @@ void Http2UpstreamSession::on_connection_over(const base::Error& error) {
   close_reason_ = error;
   // No GOAWAY follows: an upstream that broke the protocol has no use for one.
   close_now(error, false);
+}
+
+// If it was not for want of the stream's window alone, the next body would fare no better here: the peer
+// reads nothing at all, or keeps the window shut that all streams share.
+void Http2UpstreamSession::on_body_refused() {
+  if (over_ || (connection_->unwritten() == 0 && !codec_.window_shut())) return;
+  ending_ = true;
+  loop_.wake(*this);
 }
 
 void Http2UpstreamSession::on_wake() {

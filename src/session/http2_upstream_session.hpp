@@ -43,6 +43,7 @@ class Http2UpstreamSession final : public UpstreamSession, private Http2Session,
   // Http2Session
   void on_streams_changed() override;
   void on_connection_over(const base::Error& error) override;
+  void on_body_refused() override;
 
   void on_wake() override;
   void on_quiet() {

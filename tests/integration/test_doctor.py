@@ -22,7 +22,7 @@ CHECKS = {  # as docs/cloudflare.md lists them
     "config", "https", "exempt_addresses", "access_log", "tickets", "drain", "ranges", "ranges_age", "allow", "port",
     "proxy_protocol", "trust", "client_address", "idle", "connection_life", "handshake", "headers", "url", "streams",
     "min_rate", "versions", "alpn", "suites13", "suites12", "groups", "post_quantum", "client_auth", "chain", "names",
-    "dates", "key", "origin_pull", "grpc", "websocket", "first_byte", "response_headers", "rules",
+    "dates", "key", "origin_pull", "grpc", "websocket", "first_byte", "send", "response_headers", "rules",
 }  # fmt: skip
 
 
@@ -171,6 +171,9 @@ BOTH = [HTTPS, "listener http"]  # what `trusted` says holds for both
         (timeouts(first_byte="90s", connect="15s"), "warn", "first_byte", [WEB], 524),
         (lambda c: host(c)["routes"][2].update(timeouts={"first_byte": "10m"}), "fail", "first_byte",
          ["route example.com/"], 524),
+        (timeouts(send="30s"), "fail", "send", [WEB], 524),
+        (timeouts(send="0"), "fail", "send", [WEB], 524),
+        (lambda c: host(c)["routes"][2].update(timeouts={"send": "1m"}), "fail", "send", ["route example.com/"], 524),
         (lambda c: c["upstreams"]["web"].update(limits={"header_bytes": "256KiB"}), "warn", "response_headers", [WEB], 520),
         (lambda c: c["upstreams"].update(spare={"endpoints": ["127.0.0.1:1"]}), "warn", "config", ["configuration"], None),
     ],

@@ -39,6 +39,7 @@ inline constexpr std::array<std::uint16_t, 7> kHttpPorts{80, 8080, 8880, 2052, 2
 inline constexpr Milliseconds kIdle = 900s;         // it uses a connection again after up to this: 520
 inline constexpr Milliseconds kReadTimeout = 120s;  // no response: 524 …
 inline constexpr Milliseconds kReadTimeoutOfOldZones = 100s;  // … in zones that are older
+inline constexpr Milliseconds kWriteTimeout = 30s;            // we take nothing of a request's body: 524
 inline constexpr std::size_t kHeaderBytes = 128 * kKiB;       // of a request or a response; above: 520
 inline constexpr std::size_t kHeaderFieldBytes = 16 * kKiB;   // one field
 inline constexpr std::size_t kUrl = 16 * kKiB;

@@ -264,7 +264,7 @@ struct Rewrite {
 
 // Laid over the upstream's; what is empty is the upstream's.
 struct RouteTimeouts {
-  std::optional<Milliseconds> connect, first_byte, idle, tunnel, total;
+  std::optional<Milliseconds> connect, send, first_byte, idle, tunnel, total;
   bool operator==(const RouteTimeouts&) const = default;
 };
 
@@ -365,8 +365,11 @@ struct UpstreamEndpoint {
 };
 
 struct UpstreamTimeouts {
-  Milliseconds connect = 3s;      // TCP; with two retries still far inside any client's patience
-  Milliseconds tls = 5s;          // the handshake after it
+  Milliseconds connect = 3s;  // TCP; with two retries still far inside any client's patience
+  Milliseconds tls = 5s;      // the handshake after it
+  // A request's body of which the upstream takes nothing: meanwhile we do not read from the client, and
+  // a CDN gives up on that after 30 s. 0 = off, the others below rule.
+  Milliseconds send = 25s;
   Milliseconds first_byte = 60s;  // request sent to response head: our own 504 comes before a CDN's 524
   Milliseconds idle = 300s;       // a body without a byte in either direction (SSE, gRPC streams)
   Milliseconds tunnel = 1h;       // a WebSocket without a byte in either direction

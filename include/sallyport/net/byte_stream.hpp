@@ -57,6 +57,10 @@ class ByteStream {
   // connection waits for readiness only. Undone by the next byte or write().
   virtual void idle() noexcept = 0;
   [[nodiscard]] virtual bool is_open() const noexcept = 0;
+  // For whoever is paused: what the kernel knows of the peer's leaving though nothing is read. `reset`,
+  // or `closed` for a FIN, which may stand behind bytes that are still to be read; none while it is there.
+  // A system call. A FIN that the peer holds back behind what we do not take is unknown to the kernel too.
+  [[nodiscard]] virtual base::Error hang_up() noexcept = 0;
   [[nodiscard]] virtual const Endpoint& peer() const noexcept = 0;
   [[nodiscard]] virtual const Endpoint& local() const noexcept = 0;
 };

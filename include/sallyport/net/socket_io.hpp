@@ -75,6 +75,8 @@ class SocketIo final : private Flush, private Wake {
   // Drops what is queued and closes, with RST if abortive. No call follows.
   void close(bool abortive = false) noexcept;
   [[nodiscard]] bool is_open() const noexcept { return socket_.is_open(); }
+  // See ByteStream: RST or FIN that the kernel has, read or not.
+  [[nodiscard]] base::Error hang_up() noexcept;
   [[nodiscard]] int fd() noexcept { return socket_.native_handle(); }
   [[nodiscard]] Loop& loop() noexcept { return loop_; }
 

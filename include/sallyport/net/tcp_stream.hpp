@@ -23,6 +23,7 @@ class TcpStream final : public ByteStream, private SocketIo::Handler {
   void close(bool abortive = false) noexcept override { io_.close(abortive); }
   void idle() noexcept override { io_.idle(); }
   [[nodiscard]] bool is_open() const noexcept override { return io_.is_open(); }
+  [[nodiscard]] base::Error hang_up() noexcept override { return io_.hang_up(); }
   [[nodiscard]] const Endpoint& peer() const noexcept override { return peer_; }
   [[nodiscard]] const Endpoint& local() const noexcept override { return local_; }
 

@@ -36,6 +36,8 @@ class BodyPipe {
   [[nodiscard]] std::uint64_t bytes() const noexcept { return received_; }
   // By the present sink, for its connection.
   [[nodiscard]] std::uint64_t sent() const noexcept { return sent_; }
+  // The present sink holds bytes that its connection has not taken.
+  [[nodiscard]] bool waits() const noexcept { return sink_ != nullptr && sent_ < received_; }
   // The message's end has arrived.
   [[nodiscard]] bool ended() const noexcept { return ended_; }
   // … and everything was passed to the sink.

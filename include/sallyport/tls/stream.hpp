@@ -41,6 +41,7 @@ class Stream : public net::ByteStream,
   void close(bool abortive = false) noexcept override;
   void idle() noexcept override;
   [[nodiscard]] bool is_open() const noexcept override { return !dead_ && io_.is_open(); }
+  [[nodiscard]] base::Error hang_up() noexcept override { return io_.hang_up(); }
   [[nodiscard]] const net::Endpoint& peer() const noexcept override { return peer_; }
   [[nodiscard]] const net::Endpoint& local() const noexcept override { return local_; }
 

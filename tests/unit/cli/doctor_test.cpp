@@ -94,6 +94,22 @@ TEST_CASE("first bytes and tries against 524") {
   CHECK(with(60, 20, 0) == Words{"warn first_byte 524"});
 }
 
+TEST_CASE("uploads that nobody takes against 524") {
+  config::Model m = model();
+  auto& timeouts = m.upstreams[0].timeouts;
+  const auto with = [&](int send, int first_byte, int total) {
+    timeouts.send = config::Milliseconds(send * 1000);
+    timeouts.first_byte = config::Milliseconds(first_byte * 1000);
+    timeouts.total = config::Milliseconds(total * 1000);
+    return wrong(m);
+  };
+  CHECK(with(29, 60, 0).empty());
+  CHECK(with(30, 60, 0) == Words{"fail send 524"});
+  CHECK(with(0, 60, 0) == Words{"fail send 524"});
+  CHECK(with(0, 29, 0).empty());   // our 504 comes by first_byte …
+  CHECK(with(0, 60, 29).empty());  // … or by `total`
+}
+
 TEST_CASE("ports, each for its protocol") {
   config::Model m = model();
   const auto with = [&](config::ListenerProtocol protocol, std::uint16_t port) {

@@ -133,7 +133,8 @@ TEST_CASE("a route in full") {
       "\"H.x:81\" }, "
       "request_headers: { set: { X-S: v }, add: { X-T: w }, remove: [X-U] }, response_headers: { remove: "
       "[server] }, "
-      "timeouts: { connect: 1s, first_byte: 2s, idle: 3s, tunnel: 4s, total: 0 }, websocket: false }");
+      "timeouts: { connect: 1s, send: 0, first_byte: 2s, idle: 3s, tunnel: 4s, total: 0 }, websocket: false "
+      "}");
   CHECK(route.match.path_prefix == "/a/");
   CHECK(route.match.methods == std::vector<std::string>{"GET", "PURGE"});
   using Kind = ValueMatch::Kind;
@@ -148,7 +149,7 @@ TEST_CASE("a route in full") {
   CHECK(route.request_headers.add == HeaderList{{"x-t", "w"}});
   CHECK(route.request_headers.remove == std::vector<std::string>{"x-u"});
   CHECK(route.response_headers.remove == std::vector<std::string>{"server"});
-  CHECK(route.timeouts == RouteTimeouts{1s, 2s, 3s, 4s, 0ms});
+  CHECK(route.timeouts == RouteTimeouts{1s, 0ms, 2s, 3s, 4s, 0ms});
   CHECK_FALSE(route.websocket);
 }
 

@@ -173,3 +173,32 @@ TEST_CASE("hundreds of idle connections hold no buffer") {
     return std::all_of(all.begin(), all.end(), [](const auto& c) { return c->handler.received == "x"; });
   }));
 }
+
+TEST_CASE("whoever is paused can tell whether the peer has left, behind bytes that it does not read") {
+  const bool abortive = GENERATE(false, true);
+  Loop loop;
+  Pair pair(loop);
+  Recorder handler;
+  SocketIo io(loop, std::move(pair.ours), base::Fault::client);
+  {
+    const Loop::Turn turn(loop);
+    io.start(handler);
+    io.pause();
+  }
+  // The read that was outstanding at pause() may still deliver once.
+  send_text(pair.peer, "one");
+  REQUIRE(run_until(loop, [&] { return handler.received == "one"; }));
+  send_text(pair.peer, "two");
+  CHECK_FALSE(io.hang_up());
+  if (abortive) {
+    reset_on_close(pair.peer);
+  } else {
+    pair.peer.close();
+  }
+  REQUIRE(run_until(loop, [&] { return static_cast<bool>(io.hang_up()); }));
+  CHECK(io.hang_up().code == (abortive ? base::ErrorCode::reset : base::ErrorCode::closed));
+  CHECK(io.hang_up().fault == base::Fault::client);
+  CHECK(handler.received == "one");
+  io.close();
+  CHECK_FALSE(io.hang_up());
+}

@@ -118,3 +118,21 @@ TEST_CASE("a head that said there is no body passes no empty end") {
   CHECK_FALSE(sink.ended);
   CHECK(pipe.ended());
 }
+
+TEST_CASE("a body waits from the piece on that the sink holds, until its last byte has left") {
+  End source, sink;
+  BodyPipe pipe;
+  pipe.source(&source);
+  feed(pipe, "one", false);
+  CHECK_FALSE(pipe.waits());  // for a sink, which is another matter
+  pipe.connect(&sink);
+  CHECK(pipe.waits());
+  pipe.on_sent(2);
+  CHECK(pipe.waits());
+  pipe.on_sent(1);
+  CHECK_FALSE(pipe.waits());
+  feed(pipe, "two", true);
+  CHECK(pipe.waits());
+  pipe.rewind();
+  CHECK_FALSE(pipe.waits());
+}

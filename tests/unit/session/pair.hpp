@@ -35,6 +35,7 @@ class WireEnd final : public net::ByteStream {
   }
   void idle() noexcept override { idle_ = true; }
   [[nodiscard]] bool is_open() const noexcept override { return open_; }
+  [[nodiscard]] base::Error hang_up() noexcept override { return hung_up_; }
   [[nodiscard]] const net::Endpoint& peer() const noexcept override { return endpoint_; }
   [[nodiscard]] const net::Endpoint& local() const noexcept override { return endpoint_; }
 
@@ -76,6 +77,7 @@ class WireEnd final : public net::ByteStream {
   bool ended_ = false;
   bool paused_ = false;
   bool idle_ = false;
+  base::Error hung_up_;  // what a kernel would know
 
  private:
   net::Endpoint endpoint_;

@@ -357,3 +357,74 @@ TEST_CASE("a request that was given whole reaches its end before it is cancelled
   CHECK(pair.arrived.back().log.ended);
   CHECK(pair.resets == std::vector<std::uint32_t>{http2::code::kCancel});
 }
+
+TEST_CASE("a client that leaves while its body is not read is looked for, and its exchange ends") {
+  const bool closed_half = GENERATE(true, false);
+  ClientLimits limits;
+  limits.body_window = 16 * 1024;
+  Pair pair(http::Version::http11, limits);
+  Log log;
+  pair.on_arrival = [](Pair::Arrived& a) { a.log.gives_credit = false; };
+  const std::string big(64 * 1024, 'x');
+  pair.run(
+      [&] {
+        http::Stream& stream = pair.open(log);
+        stream.send_request(request("PUT", "/", known(big.size())), false);
+        stream.send_data(bytes(big), true);
+      },
+      16 * 1024);
+  REQUIRE(pair.arrived.size() == 1);
+  REQUIRE(pair.at_server->paused_);
+  pair.wait(base::Seconds(100));
+  REQUIRE_FALSE(pair.arrived.front().log.error);  // there, and not to blame
+  pair.at_server->hung_up_ =
+      base::client_error(closed_half ? base::ErrorCode::closed : base::ErrorCode::reset);
+  pair.wait(base::Seconds(2));
+  REQUIRE(pair.arrived.front().log.error);
+  CHECK(*pair.arrived.front().log.error == pair.at_server->hung_up_);
+  CHECK(pair.server_closed == ClosedBy::peer);
+}
+
+TEST_CASE("once its body is read again a client is not looked for") {
+  ClientLimits limits;
+  limits.body_window = 16 * 1024;
+  Pair pair(http::Version::http11, limits);
+  Log log;
+  pair.on_arrival = [](Pair::Arrived& a) { a.log.gives_credit = false; };
+  const std::string big(24 * 1024, 'x');
+  pair.run(
+      [&] {
+        http::Stream& stream = pair.open(log);
+        stream.send_request(request("PUT", "/", known(100'000)), false);
+        stream.send_data(bytes(big), false);
+      },
+      16 * 1024);
+  REQUIRE(pair.at_server->paused_);
+  pair.run([&] { pair.arrived.front().stream->consumed(24 * 1024); });
+  CHECK_FALSE(pair.at_server->paused_);
+  // A FIN would be read now, behind what came before it.
+  pair.at_server->hung_up_ = base::client_error(base::ErrorCode::closed);
+  pair.wait(base::Seconds(2));
+  CHECK_FALSE(pair.arrived.front().log.error);
+}
+
+TEST_CASE(
+    "an upstream connection of HTTP/2 that takes nothing of a body lends no more, one without a window "
+    "does") {
+  const bool reads = GENERATE(true, false);
+  ClientLimits limits;
+  limits.request_body = base::Milliseconds(0);
+  Pair pair(http::Version::http2, limits);
+  Log log;
+  pair.on_arrival = [](Pair::Arrived& a) { a.log.gives_credit = false; };
+  const std::string big(1024 * 1024, 'x');
+  pair.run([&] { pair.open(log).send_request(request("PUT", "/", known(big.size())), false); });
+  if (!reads) pair.at_server->paused_ = true;
+  pair.run([&] { log.stream->send_data(bytes(big), true); });
+  REQUIRE(log.stream->unsent() != 0);
+  // For want of a window alone the session has no deadline: its borrower has.
+  pair.wait(base::Seconds(reads ? 100 : 50));
+  REQUIRE_FALSE(log.error);
+  pair.run([&] { log.stream->reset(base::upstream_error(base::ErrorCode::body_timeout)); });
+  CHECK(pair.client->usable() == reads);
+}

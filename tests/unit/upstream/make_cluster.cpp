@@ -76,6 +76,7 @@ TEST_CASE("every setting that makes a pool what it is changes its identity") {
 
 TEST_CASE("what only an exchange reads does not cost the pool its connections") {
   config::Upstream u = example();
+  u.timeouts.send = 1s;
   u.timeouts.first_byte = 1s;
   u.timeouts.total = 1s;
   u.resolve.interval = 1s;
