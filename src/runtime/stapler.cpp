@@ -88,6 +88,10 @@ void Stapler::adopt(const std::vector<StapleWish>& wishes, const config::Ocsp& h
     if (item.second->asking) --asking_;
     return true;
   });
+  watched_.clear();
+  for (const auto& [slot, entry] : entries_) {
+    if (entry->fetch || entry->asking) watched_.push_back(entry.get());
+  }
   changed_ = false;  // who adopts publishes
   advance(now, wall);
 }
@@ -118,7 +122,7 @@ void Stapler::adopt_one(const StapleWish& wish, Entry& entry, base::WallTime wal
 
 void Stapler::advance(base::Instant now, base::WallTime wall) {
   std::vector<Entry*> due;
-  for (const auto& [slot, entry] : entries_) {
+  for (Entry* entry : watched_) {
     if (entry->asking && now - entry->asked > how_.timeout + kTick) {
       entry->asking = false;
       entry->serial = 0;
@@ -127,7 +131,7 @@ void Stapler::advance(base::Instant now, base::WallTime wall) {
     }
     // A clock that was put back must not make a wait of months.
     if (entry->failures != 0) entry->due = std::min(entry->due, wall + kLongestWait);
-    if (entry->fetch && !entry->asking && entry->due <= wall) due.push_back(entry.get());
+    if (entry->fetch && !entry->asking && entry->due <= wall) due.push_back(entry);
   }
   std::sort(due.begin(), due.end(), [](const Entry* a, const Entry* b) { return a->due < b->due; });
   for (Entry* entry : due) {

@@ -100,6 +100,7 @@ class Stapler {
   Hooks hooks_;
   config::Ocsp how_;
   std::unordered_map<const tls::StapleSlot*, std::unique_ptr<Entry>> entries_;
+  std::vector<Entry*> watched_;  // those of entries_ that there is something to do for
   std::size_t asking_ = 0;
   std::uint64_t serial_ = 0;
   bool changed_ = false;
