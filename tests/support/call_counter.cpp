@@ -16,6 +16,8 @@
 #include <cstring>
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <functional>
+#include <new>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -110,51 +112,144 @@ __attribute__((constructor)) void open_file() {
 
 }  // namespace
 
+// ---- the allocator ---------------------------------------------------------------------------
+// Whichever is behind this library: the C library's, or one that the gateway is linked with.
+
+namespace {
+
+// What dlsym() itself allocates before it has found one; never given back.
+class Spare {
+ public:
+  void* take(std::size_t size) noexcept {
+    const std::size_t begin = used_.fetch_add((size + 15) / 16 * 16);
+    return begin + size <= sizeof(bytes_) ? bytes_ + begin : nullptr;
+  }
+  [[nodiscard]] bool owns(const void* at) const noexcept {
+    return std::less_equal<>()(bytes_, at) && std::less<>()(at, bytes_ + sizeof(bytes_));
+  }
+
+ private:
+  alignas(16) char bytes_[16384] = {};
+  std::atomic<std::size_t> used_{0};
+};
+
+constinit Spare spare;
+
+struct Allocator {
+  void* (*malloc)(std::size_t) = nullptr;
+  void* (*calloc)(std::size_t, std::size_t) = nullptr;
+  void* (*realloc)(void*, std::size_t) = nullptr;
+  void* (*memalign)(std::size_t, std::size_t) = nullptr;
+  void (*free)(void*) = nullptr;
+};
+
+template <typename F>
+void find(F& function, const char* name) noexcept {
+  function = reinterpret_cast<F>(dlsym(RTLD_NEXT, name));
+}
+
+constinit Allocator found;
+std::atomic<bool> all_found{false};
+thread_local bool finding __attribute__((tls_model("initial-exec"))) = false;
+
+// nullptr to the look-up's own calls. The first call is made before there is a second thread.
+const Allocator* allocator() noexcept {
+  if (all_found.load(std::memory_order_acquire)) return &found;
+  if (finding) return nullptr;
+  finding = true;
+  find(found.malloc, "malloc");
+  find(found.calloc, "calloc");
+  find(found.realloc, "realloc");
+  find(found.memalign, "memalign");
+  find(found.free, "free");
+  finding = false;
+  all_found.store(true, std::memory_order_release);
+  return &found;
+}
+
+void* allocate(std::size_t size) noexcept {
+  count(k_malloc);
+  const Allocator* const real = allocator();
+  return real != nullptr ? real->malloc(size) : spare.take(size);
+}
+
+void* allocate_aligned(std::size_t alignment, std::size_t size) noexcept {
+  count(k_aligned);
+  return allocator()->memalign(alignment, size);
+}
+
+void release(void* old) noexcept {
+  if (old == nullptr || spare.owns(old)) return;
+  count(k_free);
+  allocator()->free(old);
+}
+
+void* or_throw(void* made) {
+  if (made == nullptr) throw std::bad_alloc();
+  return made;
+}
+
+}  // namespace
+
 extern "C" {
 
-// ---- the allocator: glibc's own names, since dlsym() allocates itself ------------------------
-
-void* __libc_malloc(std::size_t size);
-void* __libc_calloc(std::size_t number, std::size_t size);
-void* __libc_realloc(void* old, std::size_t size);
-void* __libc_memalign(std::size_t alignment, std::size_t size);
-void __libc_free(void* old);
-
 void* malloc(std::size_t size) {
-  count(k_malloc);
-  return __libc_malloc(size);
+  return allocate(size);
 }
 
 void* calloc(std::size_t number, std::size_t size) {
   count(k_calloc);
-  return __libc_calloc(number, size);
+  const Allocator* const real = allocator();
+  return real != nullptr ? real->calloc(number, size) : spare.take(number * size);
 }
 
 void* realloc(void* old, std::size_t size) {
   count(k_realloc);
-  return __libc_realloc(old, size);
+  return allocator()->realloc(old, size);
 }
 
 void* memalign(std::size_t alignment, std::size_t size) {
-  count(k_aligned);
-  return __libc_memalign(alignment, size);
+  return allocate_aligned(alignment, size);
 }
 
 void* aligned_alloc(std::size_t alignment, std::size_t size) {
-  return memalign(alignment, size);
+  return allocate_aligned(alignment, size);
 }
 
 int posix_memalign(void** made, std::size_t alignment, std::size_t size) {
-  *made = memalign(alignment, size);
+  *made = allocate_aligned(alignment, size);
   return *made == nullptr ? ENOMEM : 0;
 }
 
 void free(void* old) {
-  if (old != nullptr) count(k_free);
-  __libc_free(old);
+  release(old);
 }
 
+}  // extern "C"
+
+// Those of libstdc++ would come by the functions above; an allocator may bring its own, which would not.
+// clang-format off
+void* operator new(std::size_t size) { return or_throw(allocate(size)); }
+void* operator new[](std::size_t size) { return or_throw(allocate(size)); }
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept { return allocate(size); }
+void* operator new[](std::size_t size, const std::nothrow_t&) noexcept { return allocate(size); }
+void* operator new(std::size_t size, std::align_val_t to) { return or_throw(allocate_aligned(std::size_t(to), size)); }
+void* operator new[](std::size_t size, std::align_val_t to) { return or_throw(allocate_aligned(std::size_t(to), size)); }
+void operator delete(void* old) noexcept { release(old); }
+void operator delete[](void* old) noexcept { release(old); }
+void operator delete(void* old, std::size_t) noexcept { release(old); }
+void operator delete[](void* old, std::size_t) noexcept { release(old); }
+void operator delete(void* old, const std::nothrow_t&) noexcept { release(old); }
+void operator delete[](void* old, const std::nothrow_t&) noexcept { release(old); }
+void operator delete(void* old, std::align_val_t) noexcept { release(old); }
+void operator delete[](void* old, std::align_val_t) noexcept { release(old); }
+void operator delete(void* old, std::size_t, std::align_val_t) noexcept { release(old); }
+void operator delete[](void* old, std::size_t, std::align_val_t) noexcept { release(old); }
+// clang-format on
+
 // ---- system calls ----------------------------------------------------------------------------
+
+extern "C" {
 
 // A function that counts and passes the call on.
 #define PASS(result, name, parameters, arguments)             \
