@@ -39,6 +39,8 @@ void write_fields(const http::Fields& fields, FieldList& list) {
   fields.for_each([&](const http::Fields::Field& f) {
     if (f.id == FieldId::other) {
       list.add(f.name, f.value);
+    } else if (f.id == FieldId::x_request_id) {
+      list.add_once(http::field_name(f.id), f.value);
     } else if (!is_left_out(f.id)) {
       list.add_known(http::field_name(f.id), f.value);
     }

@@ -22,6 +22,10 @@ class FieldList {
   void add_known(std::string_view name, std::string_view value) {
     push(name, value, NGHTTP2_NV_FLAG_NO_COPY_NAME);
   }
+  // The same, for a value that does not come again: the peer's HPACK table keeps what does.
+  void add_once(std::string_view name, std::string_view value) {
+    push(name, value, NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_INDEX);
+  }
   [[nodiscard]] const nghttp2_nv* data() const noexcept { return more_.empty() ? few_.data() : more_.data(); }
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
 
