@@ -62,3 +62,10 @@ def test_instructions_are_compared_with_what_was_recorded(binary, tmp_path):
     done = run_tool("instructions.py", binary, *only)
     moved = {line.split()[0]: line.split()[-2] for line in done.stdout.splitlines()[2:]}
     assert -60 < float(moved["HTTP/1.1,"]) < -40 and abs(float(moved["TLS"])) < 5, done.stdout
+
+
+def test_many_hosts_are_compared_with_one(binary):
+    done = run_tool("hosts.py", binary, "--count", 20, "--rounds", 1, "--handshakes", 20)
+    assert done.returncode == 0, done.stderr
+    for row in ("start, s", "ratio of the rounds", "reload with no change", "reload with a change", "memory after 20"):
+        assert f"\n{row}" in done.stdout, done.stdout
