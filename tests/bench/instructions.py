@@ -130,6 +130,9 @@ class Gateway:
         file = pathlib.Path(command[-1])
         config = json.loads(file.read_text()) | path.changes
         config["tls"].update(path.tls)
+        waits = f"{PATIENCE}s"
+        config["timeouts"] = {"handshake": waits}
+        config["upstreams"]["origin"]["timeouts"] = {"connect": waits, "tls": waits, "first_byte": waits}
         file.write_text(json.dumps(config))
         counted = ["valgrind", "--tool=callgrind", "--fair-sched=yes", f"--log-file={self._log}",
                    f"--callgrind-out-file={folder / 'callgrind.out'}", *command]  # fmt: skip
