@@ -1,4 +1,5 @@
 # timeout: 600
+# serial
 """The chaos gate: what networks do to a wire, done at every offset of an exchange, between client
 and gateway and between gateway and origin.
 

@@ -13,6 +13,7 @@ import struct
 from typing import Awaitable, Callable
 
 DELAY = 0.02  # s; far below any timeout of the tests
+RECEIVE_BUFFER = 64 * 1024  # of each connection, which the kernel doubles
 _SLICES_A_TURN = 64  # each a segment of its own; more turns would only be slower
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close() sends RST and drops what is unsent
 
@@ -80,7 +81,10 @@ class _Side(asyncio.Protocol):
 
     def connection_made(self, transport):
         self.transport = transport
-        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        own = transport.get_extra_info("socket")
+        own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # Otherwise it grows by use, and what is stalled may find room for all the rest in it.
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         self.link.made(self)
 
     def data_received(self, data):

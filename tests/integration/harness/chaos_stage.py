@@ -18,10 +18,10 @@ from .metrics import Metrics
 from .process import wait_until
 
 LANES = 64
-TIMEOUT = 2.0  # s, of everything that the gateway waits for; what this loop does takes far less
-GATE = 0.5  # s: by then what can arrive has arrived; must be shorter than TIMEOUT
-LIMIT = 20.0  # s: no case may take longer, whatever the machine is doing
-LATE = 2.0  # s that a deadline of the gateway may be late on a busy machine
+TIMEOUT = 3.0  # s, of everything that the gateway waits for; what this loop does takes far less
+GATE = 0.75  # s: by then what can arrive has arrived; must be shorter than TIMEOUT
+LIMIT = 30.0  # s: no case may take longer, whatever the machine is doing
+LATE = 8.0  # s that a deadline of the gateway may be late on a busy machine; LIMIT is for those that never come
 REPLIES, CUT_OFF = "sallyport_http_local_replies_total", "sallyport_http_cut_off_total"
 GAUGES = ("sallyport_listener_connections", "sallyport_http_requests_in_flight", "sallyport_upstream_connections",
           "sallyport_upstream_pending_requests", "sallyport_tls_handshakes_in_progress")  # fmt: skip
