@@ -101,6 +101,7 @@ class Engine {
   static int on_verify(int ok, X509_STORE_CTX* verification);
 
  private:
+  [[nodiscard]] bool drained() const noexcept;
   [[nodiscard]] static Engine& of(const SSL* ssl) noexcept;
   [[nodiscard]] static const BIO_METHOD* bio_method();
   static int bio_read(BIO* bio, char* out, int size);

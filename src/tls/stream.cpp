@@ -128,8 +128,9 @@ void Stream::fail(const base::Error& error) {
 void Stream::write(std::span<const char> bytes) {
   if (!is_open() || finished_ || bytes.empty()) return;
   unwritten_ += bytes.size();
-  loop_.flush(*this);
-  if (staged_.size() + bytes.size() <= kRecord) return staged_.append(bytes);
+  // Once a turn, so that it stays before the socket's own flush: what is staged leaves with the rest.
+  if (!net::Flush::linked()) loop_.flush(*this);
+  if (bytes.size() < kRecord && staged_.size() + bytes.size() <= kRecord) return staged_.append(bytes);
   seal_staged();
   const std::size_t tail = bytes.size() % kRecord;
   const std::size_t direct = tail < kTailStaged ? bytes.size() - tail : bytes.size();
