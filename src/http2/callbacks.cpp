@@ -13,6 +13,13 @@ using base::ErrorCode;
 
 namespace {
 
+constexpr std::size_t kFrameHead = 9;
+// A frame's size with its head: what a TLS record holds, so that a body of full frames makes full records.
+constexpr std::size_t kLargestFrame = 16 * 1024;
+// From here on a copy costs more than a record of its own, which the frames before it may need.
+constexpr std::size_t kDirect = 8 * 1024;
+static_assert(kFrameHead <= base::Buffer::kHeadroom);
+
 std::string_view text(const std::uint8_t* octets, std::size_t n) noexcept {
   return {reinterpret_cast<const char*>(octets), n};
 }
@@ -183,7 +190,7 @@ void Codec::Impl::data_received(StreamId id, std::span<const char> bytes, std::u
 // ---- Leaving ----------------------------------------------------------------------------------
 
 ssize_t Codec::Impl::read_out(StreamState& s, std::size_t room, std::uint32_t& flags) {
-  const std::size_t n = std::min(room, s.out.size());
+  const std::size_t n = std::min({room, s.out.size(), kLargestFrame - kFrameHead});
   if (n == 0 && !s.out_end) {
     s.deferred = true;
     return NGHTTP2_ERR_DEFERRED;
@@ -204,12 +211,21 @@ ssize_t Codec::Impl::read_out(StreamState& s, std::size_t room, std::uint32_t& f
 
 int Codec::Impl::write_out(StreamState& s, std::string_view frame_head, std::size_t n) {
   base::Buffer& out = *pumped_;
-  out.append(frame_head);
-  out.append(s.out.data().first(n));
-  s.out.consume(n);
+  if (direct_ != nullptr && n >= kDirect) {
+    handed_over_ += out.size() + frame_head.size() + n;
+    if (!out.empty()) direct_->on_output(out.data());
+    out.clear();
+    s.out.prepend(frame_head);
+    direct_->on_output(s.out.data().first(frame_head.size() + n));
+    s.out.consume(frame_head.size() + n);
+  } else {
+    out.append(frame_head);
+    out.append(s.out.data().first(n));
+    s.out.consume(n);
+  }
   guard_.data_sent();
   if (!s.asked_reset) events_.on_sent(s.id, n);
-  if (out.size() < pump_limit_) return 0;
+  if (out.size() + handed_over_ < pump_limit_) return 0;
   pump_paused_ = true;
   return NGHTTP2_ERR_PAUSE;
 }
@@ -379,7 +395,6 @@ const nghttp2_session_callbacks* Codec::Impl::callbacks() {
     nghttp2_session_callbacks_set_send_data_callback(
         c, [](nghttp2_session*, nghttp2_frame*, const std::uint8_t* frame_head, std::size_t n,
               nghttp2_data_source* source, void* user) {
-          constexpr std::size_t kFrameHead = 9;
           return static_cast<Impl*>(user)->write_out(*static_cast<StreamState*>(source->ptr),
                                                      text(frame_head, kFrameHead), n);
         });

@@ -56,16 +56,18 @@ base::Result<void> Codec::Impl::receive(std::span<const char> bytes) {
   return failure_;
 }
 
-bool Codec::Impl::pump(base::Buffer& out, std::size_t limit) {
+bool Codec::Impl::pump(base::Buffer& out, std::size_t limit, Output* direct) {
   assert(!busy_ && "pump() from within an event");
   busy_ = true;
   pumped_ = &out;
   pump_limit_ = limit;
+  direct_ = direct;
+  handed_over_ = 0;
   const base::ScopeGuard done([this] {
     busy_ = false;
     pumped_ = nullptr;
   });
-  while (out.size() < limit && nghttp2_session_want_write(session_.get()) != 0) {
+  while (out.size() + handed_over_ < limit && nghttp2_session_want_write(session_.get()) != 0) {
     pump_paused_ = false;
     const std::uint8_t* frame = nullptr;
     const auto n = nghttp2_session_mem_send(session_.get(), &frame);
@@ -77,6 +79,11 @@ bool Codec::Impl::pump(base::Buffer& out, std::size_t limit) {
     out.append(std::span<const char>(reinterpret_cast<const char*>(frame), static_cast<std::size_t>(n)));
   }
   return nghttp2_session_want_write(session_.get()) != 0;
+}
+
+void Codec::Impl::release() noexcept {
+  streams_.release();
+  if (head_of_ == 0) reader_.release();
 }
 
 bool Codec::Impl::admit_frame(const FrameFacts& frame) noexcept {
@@ -284,9 +291,13 @@ void Codec::now(base::Instant instant) noexcept {
 base::Result<void> Codec::receive(std::span<const char> bytes) {
   return impl_->receive(bytes);
 }
-bool Codec::pump(base::Buffer& out, std::size_t limit) {
-  return impl_->pump(out, limit);
+bool Codec::pump(base::Buffer& out, std::size_t limit, Output* direct) {
+  return impl_->pump(out, limit, direct);
 }
+void Codec::release() noexcept {
+  impl_->release();
+}
+
 bool Codec::wants_write() const noexcept {
   return nghttp2_session_want_write(impl_->session_.get()) != 0;
 }

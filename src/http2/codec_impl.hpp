@@ -26,7 +26,8 @@ struct Codec::Impl {
   Impl(Side side, const Settings& settings, Events& events);
 
   base::Result<void> receive(std::span<const char> bytes);
-  bool pump(base::Buffer& out, std::size_t limit);
+  bool pump(base::Buffer& out, std::size_t limit, Output* direct);
+  void release() noexcept;
 
   StreamId open_request(const http::RequestHead& head, bool end);
   void send_response(StreamId id, const http::ResponseHead& head, bool end);
@@ -93,6 +94,8 @@ struct Codec::Impl {
   base::Error failure_;
   base::Buffer* pumped_ = nullptr;  // where pump() writes to
   std::size_t pump_limit_ = 0;
+  Output* direct_ = nullptr;     // of this pump(), if it has one
+  std::size_t handed_over_ = 0;  // to it, by this pump()
   std::size_t active_ = 0;       // announced streams
   std::uint32_t data_left_ = 0;  // of the DATA frame that is arriving
   std::uint32_t pings_ = 0;      // of ours, not answered yet

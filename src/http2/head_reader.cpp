@@ -1,6 +1,7 @@
 #include "head_reader.hpp"
 
 #include <algorithm>
+#include <memory>
 
 #include "sallyport/http/semantics.hpp"
 
@@ -56,11 +57,19 @@ void HeadReader::begin(Section section) noexcept {
 }
 
 void HeadReader::trim() noexcept {
-  if (bytes_ <= kKeptText) return;
-  request_ = {};
-  response_ = {};
-  trailers_ = {};
-  cookie_ = {};
+  if (bytes_ > kKeptText) release();
+}
+
+// Made anew: a string that an empty one is moved to keeps its memory.
+void HeadReader::release() noexcept {
+  const auto renew = [](auto& thing) {
+    std::destroy_at(&thing);
+    std::construct_at(&thing);
+  };
+  renew(request_);
+  renew(response_);
+  renew(trailers_);
+  renew(cookie_);
   host_ = {};
 }
 

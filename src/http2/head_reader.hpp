@@ -53,6 +53,8 @@ class HeadReader {
   [[nodiscard]] const http::Fields& trailers() const noexcept { return trailers_; }
   // Gives memory back that an unusually large section took.
   void trim() noexcept;
+  // All of it, between two sections.
+  void release() noexcept;
 
  private:
   [[nodiscard]] http::Fields& fields() noexcept;

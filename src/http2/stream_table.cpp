@@ -59,6 +59,11 @@ void StreamTable::recycle(StreamState& s) noexcept {
   ++spare_count_;
 }
 
+void StreamTable::release() noexcept {
+  free_chain(std::exchange(spares_, nullptr));
+  spare_count_ = 0;
+}
+
 void StreamTable::grow() {
   std::vector<StreamState*> old(buckets_.size() * 2, nullptr);
   old.swap(buckets_);

@@ -56,6 +56,8 @@ class StreamTable {
   // Takes it out of the table; it stays readable until recycle().
   void remove(StreamState& s) noexcept;
   void recycle(StreamState& s) noexcept;
+  // Frees what is kept for the next streams.
+  void release() noexcept;
 
  private:
   static constexpr std::size_t kFirstBuckets = 8;

@@ -14,6 +14,8 @@ namespace {
 constexpr int kRoundsPerTurn = 64;
 // Read buffers kept for the next reader; 64 are 2 MiB a worker. Those beyond are freed.
 constexpr std::size_t kSpareBuffers = 64;
+// Write blocks kept; most are needed for one turn only.
+constexpr std::size_t kSpareBlocks = 4;
 }  // namespace
 
 struct Loop::Tick {
@@ -39,14 +41,15 @@ struct Loop::Tick {
   WaitableTimer timer;
 };
 
-// Concurrency hint 1: one thread runs the loop, others may post to it.
+// One thread runs the loop and uses its sockets, so those need no lock; others may post to it.
 Loop::Loop(base::Milliseconds resolution)
     : now_(base::Clock::now()),
       wall_now_(base::WallClock::now()),
       scratch_(std::make_unique_for_overwrite<char[]>(kScratch)),
-      io_(1),
+      io_(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO),
       tick_(std::make_unique<Tick>(*this, resolution)) {
   spare_buffers_.reserve(kSpareBuffers);
+  spare_blocks_.reserve(kSpareBlocks);
 }
 
 Loop::~Loop() {
@@ -95,6 +98,28 @@ void Loop::give_back(std::unique_ptr<char[]> buffer) noexcept {
   if (spare_buffers_.size() < kSpareBuffers) spare_buffers_.push_back(std::move(buffer));
 }
 
+base::Buffer Loop::lend_write_block() {
+  base::Buffer block;
+  if (!spare_blocks_.empty()) {
+    block = std::move(spare_blocks_.back());
+    spare_blocks_.pop_back();
+  } else {
+    static_cast<void>(block.prepare(kWriteBlock));
+  }
+  return block;
+}
+
+// One that grew beyond its size is not worth keeping.
+void Loop::give_back(base::Buffer&& block) noexcept {
+  block.clear();
+  const bool usual = block.capacity() >= kWriteBlock && block.capacity() < 2 * kWriteBlock;
+  if (usual && spare_blocks_.size() < kSpareBlocks) {
+    spare_blocks_.push_back(std::move(block));
+  } else {
+    block.release();
+  }
+}
+
 void Loop::begin_turn() noexcept {
   now_ = base::Clock::now() + skipped_;
   wall_now_ = base::WallClock::now();
@@ -121,7 +146,9 @@ void Loop::drain() noexcept {
       batch.splice_back(flushes_);
       while (Flush* flush = batch.pop_front()) flush->on_flush();
     } else if (!dead_.empty()) {
-      std::exchange(dead_, {}).clear();
+      // Kept for its memory; they may hand in more dead.
+      buried_.swap(dead_);
+      buried_.clear();
     } else {
       return;
     }

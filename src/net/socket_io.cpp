@@ -18,8 +18,8 @@ namespace asio = boost::asio;
 using boost::system::error_code;
 
 namespace {
-// An emptied write buffer larger than this is freed, not kept for the next response.
-constexpr std::size_t kOutKept = 64 * 1024;
+// Output that outgrows this goes into a block that the loop lends until it is sent.
+constexpr std::size_t kOwnOut = 16 * 1024;
 
 ssize_t send_both(int fd, std::span<const char> first, std::span<const char> second) {
   constexpr int kFlags = MSG_NOSIGNAL | MSG_DONTWAIT;
@@ -191,6 +191,12 @@ void SocketIo::schedule() noexcept {
 void SocketIo::append(std::span<const char> bytes) {
   if (!is_open() || write_error_ != 0) return;
   idle_ = false;
+  const std::size_t wanted = out_.size() + bytes.size();
+  if (wanted > kOwnOut && out_.capacity() < wanted && out_.capacity() < Loop::kWriteBlock) {
+    base::Buffer block = loop_.lend_write_block();
+    block.append(out_.data());
+    out_ = std::move(block);
+  }
   out_.append(bytes);
   schedule();
 }
@@ -226,8 +232,8 @@ void SocketIo::transmit(std::span<const char> big) {
   sent_ += taken;
   if (taken < wanted) {
     wait_writable();
-  } else if (out_.capacity() > kOutKept) {
-    out_.release();
+  } else if (out_.capacity() > 2 * kOwnOut) {
+    loop_.give_back(std::exchange(out_, {}));
   }
 }
 

@@ -9,6 +9,9 @@ namespace {
 
 // Frames gathered into one send. Measured: 64-256 KiB serve alike.
 constexpr std::size_t kBatch = 128 * 1024;
+// A piece of a body that fills records by itself has nothing to gain from waiting for others, and
+// is encrypted and sent while it is in the cache.
+constexpr std::size_t kBulk = 16 * 1024;
 // Stream objects kept for reuse, a connection.
 constexpr std::size_t kSpareStreams = 8;
 
@@ -98,7 +101,11 @@ void Http2Stream::send_data(std::span<const char> bytes, bool end) {
   if (closed_) return;
   if (end) local_end_ = true;
   session_.codec_.send_data(id_, bytes, end);
-  session_.pump_soon();
+  if (bytes.size() >= kBulk) {
+    session_.loop_.flush(session_);
+  } else {
+    session_.pump_soon();
+  }
   watch();
 }
 
@@ -413,9 +420,9 @@ void Http2Session::on_stream_closed(http2::StreamId id, const base::Error& error
 void Http2Session::on_flush() {
   while (connection_->is_open() && connection_->unwritten() == 0) {
     codec_.now(loop_.now());
-    const bool more = codec_.pump(out_, kBatch);
+    const bool more = codec_.pump(out_, kBatch, this);
     if (!cancel_when_sent_.empty()) cancel_finished();
-    if (out_.empty()) break;
+    if (out_.empty() && connection_->unwritten() == 0) break;
     connection_->write(out_.data());
     out_.clear();
     if (!more) break;
@@ -426,6 +433,10 @@ void Http2Session::on_flush() {
   cut_short_.clear();
   watch_writing();
   codec_failed();
+}
+
+void Http2Session::on_output(std::span<const char> bytes) {
+  connection_->write(bytes);
 }
 
 // The rest of their message is unwanted once all of ours is framed (RFC 9113 §8.1: NO_ERROR).
@@ -498,6 +509,9 @@ void Http2Session::close_connection(bool abortive) noexcept {
 void Http2Session::go_quiet() {
   out_.release();
   spare_.clear();
+  spare_.shrink_to_fit();
+  if (streams_.empty()) streams_.rehash(0);
+  codec_.release();
   connection_->idle();
 }
 

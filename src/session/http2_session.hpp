@@ -69,7 +69,10 @@ class Http2Stream final : public http::Stream, private net::Wake {
   net::MemberTimer<Http2Stream, &Http2Stream::on_stall> stall_{*this};
 };
 
-class Http2Session : protected net::ByteStream::Handler, protected http2::Codec::Events, private net::Flush {
+class Http2Session : protected net::ByteStream::Handler,
+                     protected http2::Codec::Events,
+                     private http2::Codec::Output,
+                     private net::Flush {
  public:
   struct Stalls {
     base::Milliseconds receive{0};  // a body that we are ready to take pauses for so long; 0 = not watched
@@ -140,6 +143,7 @@ class Http2Session : protected net::ByteStream::Handler, protected http2::Codec:
  private:
   friend class Http2Stream;
   void on_flush() override;
+  void on_output(std::span<const char> bytes) override;
   void on_write_stall();
   void watch_writing();
   void codec_failed();

@@ -2,7 +2,8 @@
 //
 // Owned by one connection or stream, used by one thread. The block grows by doubling and is
 // given back by release(); whoever appends holds to the bound that the owner states. Views
-// that data() returns are good until the next non-const call.
+// that data() returns are good until the next non-const call. A few bytes stay free in front of
+// the queue, for a frame's head to be put before bytes that stand here already.
 #pragma once
 
 #include <cstddef>
@@ -43,9 +44,16 @@ class Buffer {
 
   void consume(std::size_t n) noexcept {
     begin_ += n;
-    if (begin_ == end_) begin_ = end_ = 0;
+    if (begin_ == end_) clear();
   }
-  void clear() noexcept { begin_ = end_ = 0; }
+  // Puts at most kHeadroom bytes before the first of a queue that is not empty; consume() them
+  // before the next is put there.
+  static constexpr std::size_t kHeadroom = 16;
+  void prepend(std::string_view bytes) noexcept {
+    begin_ -= bytes.size();
+    std::memcpy(block_.get() + begin_, bytes.data(), bytes.size());
+  }
+  void clear() noexcept { begin_ = end_ = block_ ? kHeadroom : 0; }
   // Empties the queue and gives the block back.
   void release() noexcept {
     block_.reset();

@@ -110,10 +110,23 @@ class Codec {
   // GOAWAY, send it, close. on_stream_closed does not come for what is still open then.
   base::Result<void> receive(std::span<const char> bytes);
 
+  // Where pump() hands over bytes; the view dies with the call.
+  class Output {
+   public:
+    virtual void on_output(std::span<const char> bytes) = 0;
+
+   protected:
+    ~Output() = default;
+  };
+
   // Appends frames to `out` until it holds `limit` bytes or more (by at most one frame) or
   // nothing is left; returns whether there is more. Check failure() afterwards.
-  bool pump(base::Buffer& out, std::size_t limit);
+  // With a `direct`, a large DATA frame is not copied: what `out` holds is handed over and `out`
+  // emptied, then the frame where it stands. All of this counts against `limit`.
+  bool pump(base::Buffer& out, std::size_t limit, Output* direct = nullptr);
   [[nodiscard]] bool wants_write() const noexcept;
+  // Frees what is kept for the next streams: the connection is idle.
+  void release() noexcept;
 
   // Why the connection is over, as receive() returned it or as pump() found out (some
   // violations show only by the GOAWAY that they queued); no error while it lives.

@@ -19,6 +19,7 @@
 
 #include <boost/asio/io_context.hpp>
 
+#include "sallyport/base/buffer.hpp"
 #include "sallyport/base/clock.hpp"
 #include "sallyport/base/intrusive_list.hpp"
 #include "sallyport/base/pressure.hpp"
@@ -102,10 +103,17 @@ class Loop {
 
   // Read buffers for connections that are busy; an idle connection holds none. Give back what
   // was lent; the pool keeps a bounded number.
-  static constexpr std::size_t kReadBuffer = 32 * 1024;
+  // Just under 32 KiB: what two HTTP/2 frames carry that fill a TLS record each, head included.
+  static constexpr std::size_t kReadBuffer = 2 * (16 * 1024 - 9);
   [[nodiscard]] std::unique_ptr<char[]> lend_read_buffer();
   void give_back(std::unique_ptr<char[]> buffer) noexcept;
   [[nodiscard]] std::size_t lent() const noexcept { return lent_; }
+
+  // A large block for output that outgrows a connection's own: grown there step by step it would be
+  // copied as often, and given back after each send it would grow each time anew.
+  static constexpr std::size_t kWriteBlock = 256 * 1024;
+  [[nodiscard]] base::Buffer lend_write_block();
+  void give_back(base::Buffer&& block) noexcept;
 
   // How short of memory the process is; the worker says it.
   void pressure(base::Pressure level) noexcept { pressure_ = level; }
@@ -153,7 +161,9 @@ class Loop {
   base::IntrusiveList<Flush, FlushTag> flushes_;
   base::IntrusiveList<Flush, FlushTag> late_;
   std::vector<std::unique_ptr<Reapable>> dead_;
+  std::vector<std::unique_ptr<Reapable>> buried_;  // being destroyed
   std::vector<std::unique_ptr<char[]>> spare_buffers_;
+  std::vector<base::Buffer> spare_blocks_;
   std::size_t lent_ = 0;
   std::unique_ptr<char[]> scratch_;
   // Dies before the members above: what pending handlers own may still use them.

@@ -52,11 +52,12 @@ class TimerWheel {
   [[nodiscard]] std::size_t armed() const noexcept;
 
  private:
-  struct List {
+  using List = base::IntrusiveList<Timer, TimerTag>;
+  struct Entry {
     base::Milliseconds duration;
-    base::IntrusiveList<Timer, TimerTag> timers;
+    std::unique_ptr<List> timers;
   };
-  std::vector<std::unique_ptr<List>> lists_;
+  std::vector<Entry> lists_;  // in the order in which the durations were first asked for
 };
 
 // A timer that calls a member function: MemberTimer<Session, &Session::on_idle> idle_{*this};

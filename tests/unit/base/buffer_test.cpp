@@ -56,7 +56,7 @@ TEST_CASE("an emptied buffer keeps its block until it is released") {
   buffer.consume(1000);
   CHECK(buffer.empty());
   CHECK(buffer.capacity() == capacity);
-  const std::string full(capacity, 'y');
+  const std::string full(capacity - Buffer::kHeadroom, 'y');
   buffer.append(std::string_view(full));
   CHECK(buffer.capacity() == capacity);
   buffer.release();
@@ -74,6 +74,27 @@ TEST_CASE("moving a buffer takes its bytes along") {
   CHECK(a.empty());  // NOLINT(bugprone-use-after-move)
   a = std::move(b);
   CHECK(a.view() == "abc");
+}
+
+TEST_CASE("a head goes before bytes that stand there, as often as it is consumed") {
+  Buffer buffer;
+  buffer.append(std::string_view(std::string(3000, 'x')));
+  for (int frame = 0; frame < 3; ++frame) {
+    buffer.prepend("0123456789abcdef");
+    CHECK(buffer.view().substr(0, 17) == "0123456789abcdefx");
+    buffer.consume(16 + 1000);
+  }
+  CHECK(buffer.empty());
+  // Emptied, cleared and moved to the front, it has the room again.
+  buffer.append("y");
+  buffer.prepend("head ");
+  CHECK(buffer.view() == "head y");
+  buffer.clear();
+  buffer.append(std::string_view(std::string(2000, 'z')));
+  buffer.consume(1900);
+  buffer.append(std::string_view(std::string(buffer.capacity() - 200, 'z')));
+  buffer.prepend("0123456789abcdef");
+  CHECK(buffer.view().substr(0, 18) == "0123456789abcdefzz");
 }
 
 }  // namespace sallyport::base
