@@ -9,6 +9,15 @@ find_package(prometheus-cpp CONFIG REQUIRED COMPONENTS core)
 find_package(CLI11 REQUIRED)
 pkg_check_modules(nghttp2 REQUIRED IMPORTED_TARGET libnghttp2)
 
+# Objects of many requests at once come and go in batches, which is what the C library's malloc is
+# slow at (tests/bench/README.md). Sanitizers bring an allocator of their own.
+add_library(dep_malloc INTERFACE)
+if(SALLYPORT_MIMALLOC AND NOT SALLYPORT_SANITIZE AND NOT SALLYPORT_FUZZ)
+  find_package(mimalloc REQUIRED)
+  target_link_libraries(dep_malloc INTERFACE mimalloc)
+  target_compile_definitions(dep_malloc INTERFACE SALLYPORT_MIMALLOC)
+endif()
+
 add_library(dep_asio INTERFACE)
 target_link_libraries(dep_asio INTERFACE Boost::boost Boost::json Threads::Threads)
 # The same in every translation unit, or the program has two Asios in it. The frame cache of 8

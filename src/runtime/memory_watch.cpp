@@ -1,7 +1,8 @@
 #include "memory_watch.hpp"
 
-#include <malloc.h>
 #include <utility>
+
+#include "sallyport/base/memory.hpp"
 
 namespace sallyport::runtime {
 
@@ -14,8 +15,8 @@ constexpr std::uint64_t kNearPercent = 50;
 constexpr base::Milliseconds kTrimInterval{1000};
 }  // namespace
 
-MemoryWatch::MemoryWatch(boost::asio::io_context& io, OnPressure on_pressure)
-    : on_pressure_(std::move(on_pressure)), timer_(io) {}
+MemoryWatch::MemoryWatch(boost::asio::io_context& io, OnPressure on_pressure, OnTrim on_trim)
+    : on_pressure_(std::move(on_pressure)), on_trim_(std::move(on_trim)), timer_(io) {}
 
 void MemoryWatch::limit(std::uint64_t bytes) {
   gauge_.limit(bytes);
@@ -41,7 +42,8 @@ void MemoryWatch::look() {
   const bool trim = after_reload || (pressed && now - trimmed_ >= kTrimInterval);
   if (trim) {
     trimmed_ = now;
-    malloc_trim(0);
+    on_trim_();
+    base::return_free_memory();
     resident = resident_memory();
   }
   near_ = limit() != 0 && resident * 100 / limit() >= kNearPercent;

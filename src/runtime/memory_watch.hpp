@@ -1,10 +1,10 @@
 // Looks at the process's memory ten times a second, near the limit fifty times, and tells the workers what to
 // shed.
 //
-// Owned by the Server, on the control thread. While a level holds, memory that the allocator
-// keeps for reuse is given back to the kernel, once a second: only then can resident memory
-// fall, and the level end. After a reload it is given back once: the configuration that was
-// there and what reading the new one took may be more than all else.
+// Owned by the Server, on the control thread. While a level holds, all threads give back to the
+// kernel what the allocator keeps for reuse, once a second: only then can resident memory fall, and
+// the level end. After a reload they do so once: the configuration that was there and what reading
+// the new one took may be more than all else.
 #pragma once
 
 #include <atomic>
@@ -24,7 +24,10 @@ class MemoryWatch {
   // Told when the level changes, and once a second while idle connections are to be closed.
   using OnPressure = std::function<void(base::Pressure level, std::uint64_t resident)>;
 
-  MemoryWatch(boost::asio::io_context& io, OnPressure on_pressure);
+  // Told when memory is to be given back: the other threads' heaps are theirs to trim.
+  using OnTrim = std::function<void()>;
+
+  MemoryWatch(boost::asio::io_context& io, OnPressure on_pressure, OnTrim on_trim);
 
   // Bytes; 0 = no limit. The first call starts it.
   void limit(std::uint64_t bytes);
@@ -38,6 +41,7 @@ class MemoryWatch {
   void look();
 
   OnPressure on_pressure_;
+  OnTrim on_trim_;
   PressureGauge gauge_;
   std::atomic<std::uint64_t> limit_{0};
   boost::asio::steady_timer timer_;

@@ -5,6 +5,7 @@
 #include <thread>
 #include <utility>
 
+#include "sallyport/base/memory.hpp"
 #include "sallyport/http2/budgets.hpp"
 #include "sallyport/http2/version.hpp"
 #include "sallyport/proxy/cf_risk.hpp"
@@ -100,7 +101,11 @@ Server::State::State(config::Model model, ServerOptions options)
       minute_(io_),
       watchdog_(io_),
       drain_deadline_(io_),
-      memory_(io_, [this](base::Pressure level, std::uint64_t resident) { on_pressure(level, resident); }),
+      memory_(
+          io_, [this](base::Pressure level, std::uint64_t resident) { on_pressure(level, resident); },
+          [this] {
+            for (const auto& worker : workers_) worker->post([](Worker&) { base::return_free_memory(); });
+          }),
       address_refresh_(
           io_,
           [this](const proxy::AddressSets& sets, const std::string& name) { adopt_addresses(sets, name); },
