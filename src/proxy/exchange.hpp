@@ -86,6 +86,7 @@ class Exchange final : public net::Reapable, public base::ListHook<ExchangeTag> 
   [[nodiscard]] bool finished() const noexcept;
   void close();
   void record();
+  void write_access_log(base::Duration took, CfRisk risk);
   void record_upstream(const obs::UpstreamMetrics& metrics);
 
   // Replies of our own.

@@ -162,7 +162,6 @@ void Exchange::record_upstream(const obs::UpstreamMetrics& metrics) {
 }
 
 void Exchange::record() {
-  const session::ConnectionInfo& info = session_.info();
   const base::Duration took = proxy_.loop_.now() - begun_;
   if (const auto& metrics = route().metrics) {
     if (route_ == &snapshot_->unrouted) metrics->begun(proxy_.shard_);
@@ -180,7 +179,13 @@ void Exchange::record() {
   if (request_) {
     if (const auto& metrics = request_->spec().metrics) record_upstream(*metrics);
   }
+  const CfRisk risk = cf_risk();
+  if (risk != CfRisk::none) proxy_.metrics_.cf_risk(proxy_.shard_, static_cast<std::size_t>(risk));
+  if (proxy_.access_.enabled()) write_access_log(took, risk);
+}
 
+void Exchange::write_access_log(base::Duration took, CfRisk risk) {
+  const session::ConnectionInfo& info = session_.info();
   obs::AccessRecord r;
   r.time = begun_wall_;
   r.connection_id = info.id;
@@ -219,11 +224,7 @@ void Exchange::record() {
   r.cf_ray = field(http::FieldId::cf_ray);
   r.country = field(http::FieldId::cf_ipcountry);
   r.visitor_scheme = visitor_scheme_;
-  if (const CfRisk risk = cf_risk(); risk != CfRisk::none) {
-    const auto index = static_cast<std::size_t>(risk);
-    proxy_.metrics_.cf_risk(proxy_.shard_, index);
-    r.cf_risk = cf_risk_words()[index].first;
-  }
+  if (risk != CfRisk::none) r.cf_risk = cf_risk_words()[static_cast<std::size_t>(risk)].first;
   r.user_agent = field(http::FieldId::user_agent);
   r.referer = field(http::FieldId::referer);
   r.sni = info.sni;

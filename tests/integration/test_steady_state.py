@@ -28,10 +28,10 @@ TOLERANCE = 0.25
 # epoll_wait: one for the client's request, one for the upstream's answer; with h2, frames go out at the end of a turn,
 # which looks for events once more on either side.
 PER_REQUEST = {
-    ("h1", "h1"): {"allocations": 12, "free": 12, "recv": 4, "send": 2, "epoll_wait": 2},
-    ("h1", "h2"): {"allocations": 18, "free": 18, "recv": 4, "send": 2, "epoll_wait": 4},
-    ("h2", "h1"): {"allocations": 22, "free": 22, "recv": 4, "send": 2, "epoll_wait": 4},
-    ("h2", "h2"): {"allocations": 28, "free": 28, "recv": 4, "send": 2, "epoll_wait": 4},
+    ("h1", "h1"): {"allocations": 10, "free": 10, "recv": 4, "send": 2, "epoll_wait": 2},
+    ("h1", "h2"): {"allocations": 16, "free": 16, "recv": 4, "send": 2, "epoll_wait": 4},
+    ("h2", "h1"): {"allocations": 20, "free": 20, "recv": 4, "send": 2, "epoll_wait": 4},
+    ("h2", "h2"): {"allocations": 26, "free": 26, "recv": 4, "send": 2, "epoll_wait": 4},
 }
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: %d\r\n\r\n" % SIZE

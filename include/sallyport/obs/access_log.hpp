@@ -82,6 +82,7 @@ class AccessRing {
   bool write(const AccessRecord& record) noexcept;
   // Off: write() is true and does nothing.
   void enable(bool on) noexcept { enabled_.store(on, std::memory_order_relaxed); }
+  [[nodiscard]] bool enabled() const noexcept { return enabled_.load(std::memory_order_relaxed); }
 
   // Writer. What can be taken now: whole lines, in one or two pieces (the second after the wrap).
   struct Readable {
