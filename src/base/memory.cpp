@@ -22,6 +22,15 @@ std::string allocator() {
          std::to_string(version / minor % minor) + "." + std::to_string(version % minor);
 }
 
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+
+// The C library's heap is there and was never set up, which malloc_trim() does not survive.
+void return_free_memory() noexcept {}
+
+std::string allocator() {
+  return "malloc of a sanitizer";
+}
+
 #else
 
 void return_free_memory() noexcept {
