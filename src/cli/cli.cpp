@@ -91,7 +91,8 @@ CLI::App* add_probe(CLI::App& app, ProbeArguments& arguments) {
   CLI::App* command = app.add_subcommand(
       "probe",
       "connect to any TLS server as clients of several kinds, and say what fails, why, and what to change");
-  command->add_option("HOST:PORT", arguments.target, "the server; port 443 if left out, [::1]:443 for IPv6")
+  command
+      ->add_option("SERVER", arguments.target, "HOST:PORT; the port is 443 if left out, [::1]:443 for IPv6")
       ->required();
   command->add_option_function<std::string>(
       "--sni", [&arguments](const std::string& name) { arguments.sni = name; },

@@ -30,7 +30,7 @@ void Server::State::reload(obs::ReloadTrigger trigger) {
     take(std::move(attempt), trigger);
   } else {
     reject(attempt.problems, trigger);
-    files_watch_.tried(std::move(attempt.seen));
+    files_watch_.tried(attempt.seen);
   }
 }
 
@@ -50,7 +50,7 @@ bool Server::State::reload_changed(bool last) {
     log_.info("reload_waits", {{"problem", first_error(attempt.problems)},
                                {"hint", "half of a change, perhaps: it is tried again when more has come"}});
   }
-  files_watch_.tried(std::move(attempt.seen));
+  files_watch_.tried(attempt.seen);
   return false;
 }
 

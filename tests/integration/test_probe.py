@@ -487,7 +487,7 @@ def test_elsewhere_than_the_name_says(command, nginx, files):
 
 def test_wrong_usage_and_servers_that_are_not_there(command, refused_port, files):
     for words, text in (
-        ([], "HOST:PORT is required"),
+        ([], "SERVER is required"),
         (["localhost:http"], "is no HOST:PORT"),
         (["::1"], "an IPv6 address stands in brackets"),
         (["localhost", "--as", "ie6"], "no client is called ie6; there are tls13, tls13-mlkem"),

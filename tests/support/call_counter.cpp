@@ -251,13 +251,15 @@ void operator delete[](void* old, std::size_t, std::align_val_t) noexcept { rele
 
 extern "C" {
 
-// A function that counts and passes the call on.
+// A function that counts and passes the call on. Its arguments bring their own parentheses.
+// NOLINTBEGIN(bugprone-macro-parentheses)
 #define PASS(result, name, parameters, arguments)             \
   result name parameters {                                    \
     static Known<result parameters> known{};                  \
     count(k_##name);                                          \
     return behind<result parameters>(known, #name) arguments; \
   }
+// NOLINTEND(bugprone-macro-parentheses)
 
 PASS(ssize_t, send, (int fd, const void* data, std::size_t size, int flags), (fd, data, size, flags))
 PASS(ssize_t, sendto,

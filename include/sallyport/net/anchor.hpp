@@ -37,7 +37,10 @@ class Anchor {
 
    private:
     friend class Anchor;
-    explicit Ref(Block* block) noexcept : block_(block) { ++block_->holders; }
+    explicit Ref(Block* block) noexcept : block_(block) {
+      // The anchor holds it, which an analyser cannot know.
+      if (block_->holders++ == 0) __builtin_unreachable();
+    }
     Block* block_;
   };
 

@@ -93,8 +93,8 @@ TEST_CASE("an encrypted key is told from a damaged one, and the next is read") {
     ERR_clear_error();
   }
   const std::string whole = pkcs8(key.get());
-  for (std::string pem : {std::string(), std::string("no key"), whole.substr(0, whole.size() / 2),
-                          whole.substr(0, 40) + "AAAA" + whole.substr(44)}) {
+  for (const std::string& pem : {std::string(), std::string("no key"), whole.substr(0, whole.size() / 2),
+                                 whole.substr(0, 40) + "AAAA" + whole.substr(44)}) {
     bool encrypted = false;
     CHECK(read_private_key(pem, encrypted) == nullptr);
     CHECK(!encrypted);
