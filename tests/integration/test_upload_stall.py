@@ -19,6 +19,7 @@ from harness.clients import curl, read_all, tcp
 from harness.process import wait_until
 
 SEND = 0.7  # seconds, of the upstreams of these tests
+STEP = 0.05  # seconds between the pieces that a slow origin takes: its pace, which nothing waits for
 LARGE = b"x" * 16_000_000  # more than the kernels of both sides hold
 ANSWERED = b"taken: %d"
 
@@ -73,7 +74,7 @@ class Http1(Origin):
         if path == b"/steady":
             count, whole = len(body), len(LARGE) // 3
             while count < whole:
-                time.sleep(0.05)
+                time.sleep(STEP)
                 count += len(connection.recv(128 * 1024, socket.MSG_WAITALL) if whole - count > 131072
                              else connection.recv(65536))  # fmt: skip
             answer = ANSWERED % count
@@ -119,7 +120,7 @@ class Http2(Origin):
                     counts[stream] += len(event.data)
                     if paths[stream] != b"/steady":
                         continue
-                    time.sleep(0.05)
+                    time.sleep(STEP)
                     peer.acknowledge_received_data(event.flow_controlled_length, stream)
                     connection.sendall(peer.data_to_send())
                 elif isinstance(event, h2.events.StreamEnded) and counts.get(stream):

@@ -12,7 +12,7 @@ namespace sallyport::base {
 // moments when memory is short or much of it was freed, not for the way of a request.
 void return_free_memory() noexcept;
 
-// "mimalloc 2.0", "glibc": for `sallyport version`.
+// "mimalloc 2.0.9", "malloc of the C library": for `sallyport version`.
 [[nodiscard]] std::string allocator();
 
 }  // namespace sallyport::base
