@@ -12,8 +12,6 @@ using http::FieldId;
 
 namespace {
 
-// What a field costs beside its text, in SETTINGS_MAX_HEADER_LIST_SIZE's measure.
-constexpr std::size_t kFieldOverhead = 32;
 // A section may exceed its limits by this factor and still be answered (431); then it is cut off.
 constexpr std::size_t kAnswerable = 4;
 constexpr std::size_t kKeptText = 4 * 1024;

@@ -18,6 +18,9 @@
 
 namespace sallyport::http2 {
 
+// What a field costs beside its text, in SETTINGS_MAX_HEADER_LIST_SIZE's measure (RFC 9113 §6.5.2).
+inline constexpr std::size_t kFieldOverhead = 32;
+
 class HeadReader {
  public:
   enum class Section : std::uint8_t { request, response, trailers };

@@ -3,6 +3,8 @@
 #include <array>
 #include <new>
 
+#include "head_reader.hpp"
+
 // Debian patches these two into a version that does not have them upstream, so they are found
 // by symbol: null where the library lacks them.
 extern "C" {
@@ -21,7 +23,6 @@ constexpr std::size_t kMostContinuations = 1U << 16;
 constexpr std::uint64_t kMostResets = 1U << 20;
 // The largest head that we forward. Upstream heads of 128 KiB must pass, with what we add.
 constexpr std::size_t kMostHeadSent = 512 * 1024;
-constexpr std::size_t kFieldOverhead = 32;  // of SETTINGS_MAX_HEADER_LIST_SIZE, per field
 
 struct OptionDelete {
   void operator()(nghttp2_option* option) const noexcept { nghttp2_option_del(option); }

@@ -10,7 +10,7 @@ namespace sallyport::net {
 namespace {
 
 namespace json = boost::json;
-using Parsed = boost::system::result<std::vector<Cidr>, std::string>;
+using Blocks = boost::system::result<std::vector<Cidr>, std::string>;
 
 // More would be no list of ranges but a mistake.
 constexpr std::size_t kMaxBlocks = 100'000;
@@ -29,7 +29,7 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(first, text.find_last_not_of(kBlank) - first + 1);
 }
 
-Parsed of_lines(std::string_view text) {
+Blocks of_lines(std::string_view text) {
   std::vector<Cidr> blocks;
   for (std::size_t line = 1; !text.empty(); ++line) {
     const std::size_t end = text.find('\n');
@@ -62,7 +62,7 @@ std::string add(const json::object& result, std::string_view key, std::vector<Ci
   return {};
 }
 
-Parsed of_json(std::string_view text) {
+Blocks of_json(std::string_view text) {
   json::error_code broken;
   const json::value document = json::parse(text, broken);
   if (broken) return "no JSON: " + broken.message();
@@ -80,10 +80,10 @@ Parsed of_json(std::string_view text) {
 
 }  // namespace
 
-Parsed parse_block_list(std::string_view text) {
+Blocks parse_block_list(std::string_view text) {
   const std::size_t first = text.find_first_not_of(" \t\r\n");
   const bool is_json = first != std::string_view::npos && text[first] == '{';
-  Parsed parsed = is_json ? of_json(text) : of_lines(text);
+  Blocks parsed = is_json ? of_json(text) : of_lines(text);
   if (parsed.has_value() && parsed->empty()) return std::string("it holds no address range");
   return parsed;
 }

@@ -9,7 +9,6 @@ namespace sallyport::net {
 namespace {
 
 using Bytes = std::array<std::uint8_t, 16>;
-using Parsed = boost::system::result<Cidr, std::string>;
 constexpr unsigned kV6Bits = 128;
 constexpr unsigned kV4Bits = 32;
 constexpr unsigned kMappedBits = kV6Bits - kV4Bits;  // an IPv4 address is the last 32 of its 128 bits
@@ -39,7 +38,7 @@ std::string quoted(std::string_view text) {
 
 }  // namespace
 
-Parsed Cidr::parse(std::string_view text) {
+boost::system::result<Cidr, std::string> Cidr::parse(std::string_view text) {
   const std::size_t slash = text.find('/');
   const auto address = IpAddress::parse(text.substr(0, slash));
   if (!address) return quoted(text) + " is not an IP address or block such as 192.0.2.0/24 or 2001:db8::/32";

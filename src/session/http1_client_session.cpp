@@ -3,18 +3,15 @@
 #include <algorithm>
 #include <utility>
 
+#include "waits.hpp"
+
 namespace sallyport::session {
 
 namespace {
 
-// After one such while without a byte a kept-alive connection gives its buffers back.
-constexpr base::Milliseconds kQuiet{100};
 // How long a connection whose response is done goes on taking the rest of a request that nobody
 // wants, so that the client can read the response before it sees a reset (RFC 9112 §9.6).
-constexpr base::Milliseconds kLinger{5'000};
-// How long a drain lets a connection without a request go on: one may be on its way, and HTTP/1.1 has no
-// word to say that it was not begun with (RFC 9112 §9.3.1). As long as between HTTP/2's GOAWAYs.
-constexpr base::Milliseconds kDrainNotice{1'000};
+constexpr base::Milliseconds kUnreadLinger{5'000};
 // While its body is not read, a client's leaving is seen by looking for it.
 constexpr base::Milliseconds kHangUpLook{1'000};
 
@@ -396,7 +393,7 @@ void Http1ClientSession::wait_for(Waiting what) {
       after = kHangUpLook;
       break;
     case Waiting::linger:
-      after = kLinger;
+      after = kUnreadLinger;
       break;
     case Waiting::drain_notice:
       after = kDrainNotice;

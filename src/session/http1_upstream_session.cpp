@@ -3,12 +3,11 @@
 #include <algorithm>
 #include <utility>
 
+#include "waits.hpp"
+
 namespace sallyport::session {
 
 namespace {
-
-// After one such while without an exchange a pooled connection gives its buffers back.
-constexpr base::Milliseconds kQuiet{100};
 
 http1::Limits codec_limits(const UpstreamLimits& limits) {
   http1::Limits l;

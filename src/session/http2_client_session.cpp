@@ -3,14 +3,14 @@
 #include <algorithm>
 #include <utility>
 
+#include "waits.hpp"
+
 namespace sallyport::session {
 
 namespace {
 
-constexpr base::Milliseconds kQuiet{100};  // then the buffers go back
-constexpr base::Milliseconds kDrainNotice{
-    1'000};                                   // between the two GOAWAYs, unless the PING's ACK comes first
-constexpr base::Milliseconds kLinger{2'000};  // for the client to read the last GOAWAY and close
+// For the client to read the last GOAWAY and close.
+constexpr base::Milliseconds kGoawayLinger{2'000};
 
 http2::Settings settings_of(const ClientLimits& limits) {
   http2::Settings s;
@@ -219,7 +219,7 @@ void Http2ClientSession::wait_for(Waiting what) {
       after = kDrainNotice;
       break;
     case Waiting::linger:
-      after = kLinger;
+      after = kGoawayLinger;
       break;
   }
   loop_.timers().arm(timer_, after, loop_.now());

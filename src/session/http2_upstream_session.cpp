@@ -3,11 +3,12 @@
 #include <algorithm>
 #include <utility>
 
+#include "waits.hpp"
+
 namespace sallyport::session {
 
 namespace {
 
-constexpr base::Milliseconds kQuiet{100};
 // An upstream that takes none of what we queued for so long is as good as gone. Bodies that its windows
 // keep back have an exchange's deadline while there is one.
 constexpr base::Milliseconds kSendStall{60'000};
