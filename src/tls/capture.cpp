@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "packets.hpp"
+#include "wire.hpp"
 
 namespace sallyport::tls {
 
@@ -16,20 +17,8 @@ constexpr std::size_t kMaxDump = 4 * 1024 * 1024;
 
 // ---- records ---------------------------------------------------------------------------------
 
-std::string in_records(std::string_view message) {
-  std::string records;
-  constexpr std::size_t kFragment = 16384;
-  for (std::size_t at = 0; at < message.size(); at += kFragment) {
-    const std::string_view part = message.substr(at, kFragment);
-    const char header[] = {0x16, 3, 1, static_cast<char>(part.size() >> 8),
-                           static_cast<char>(part.size() & 0xff)};
-    records.append(header, sizeof header).append(part);
-  }
-  return records;
-}
-
 // The records that the hello fills; of the last one all.
-std::string_view hello_records(std::string_view bytes) {
+std::string_view leading_hello_records(std::string_view bytes) {
   std::size_t needed = 4;
   std::string head;
   std::size_t message = 0;
@@ -49,7 +38,7 @@ std::string_view hello_records(std::string_view bytes) {
   return bytes.substr(0, std::min(end, bytes.size()));
 }
 
-std::string_view word_of(HelloFault fault) {
+std::string_view fault_word(HelloFault fault) {
   switch (fault) {
     case HelloFault::plain_http:
       return "it is plain HTTP";
@@ -77,7 +66,7 @@ bool is_message(std::string_view bytes) {
 }
 
 Result hello_of(Capture::Form form, std::string_view bytes) {
-  const std::string records = is_message(bytes) ? in_records(bytes) : std::string(bytes);
+  const std::string records = is_message(bytes) ? hello_records(bytes) : std::string(bytes);
   HelloReader reader;
   switch (reader.feed(records)) {
     case HelloReader::State::complete:
@@ -86,18 +75,18 @@ Result hello_of(Capture::Form form, std::string_view bytes) {
       return std::string("the ClientHello is not whole: ") + std::to_string(bytes.size()) +
              " bytes are not all of it";
     case HelloReader::State::failed:
-      return std::string(word_of(reader.fault()));
+      return std::string(fault_word(reader.fault()));
   }
   Capture made;
   made.form = form;
-  made.records = hello_records(records);
+  made.records = leading_hello_records(records);
   return made;
 }
 
 Result of_packets(Capture::Form form, const Packets::Found& found) {
   Capture made;
   made.form = form;
-  made.records = hello_records(found.records);
+  made.records = leading_hello_records(found.records);
   made.client = found.client;
   made.server = found.server;
   return made;
@@ -214,7 +203,7 @@ std::string odd_link(std::uint32_t number) {
 }
 
 Result hello_of_pcap(std::string_view file, bool big) {
-  Bytes in(file);
+  ByteReader in(file);
   in.take(20);
   const std::uint32_t link = in.u32(big) & 0xffff;
   if (in.bad()) return std::string("it is cut off within the header of pcap");
@@ -240,10 +229,10 @@ class Pcapng {
   explicit Pcapng(std::string_view file) : file_(file) {}
 
   Result hello() {
-    Bytes in(file_);
+    ByteReader in(file_);
     while (in.left().size() >= 12) {
       const std::size_t at = file_.size() - in.left().size();
-      Bytes peek = in;
+      ByteReader peek = in;
       const std::uint32_t type = peek.u32(big_);
       constexpr std::uint32_t kSection = 0x0a0d0d0a;
       if (type == kSection) {
@@ -257,7 +246,7 @@ class Pcapng {
       peek.take(4);
       const std::uint32_t size = peek.u32(big_);
       if (size < 12 || size % 4 != 0 || size > in.left().size()) return broken("a block of a wrong size", at);
-      Bytes body(in.take(size).substr(8, size - 12));
+      ByteReader body(in.take(size).substr(8, size - 12));
       if (std::string wrong = block(type, body); !wrong.empty()) return broken(wrong, at);
       if (done_) return of_packets(Capture::Form::pcapng, packets_.found());
     }
@@ -270,7 +259,7 @@ class Pcapng {
   }
 
   // What is wrong with it, or nothing.
-  std::string block(std::uint32_t type, Bytes body) {
+  std::string block(std::uint32_t type, ByteReader body) {
     constexpr std::uint32_t kInterface = 1, kOldPacket = 2, kSimplePacket = 3, kPacket = 6;
     std::uint32_t interface = 0;
     std::uint32_t size = 0;
@@ -332,7 +321,7 @@ Result read_capture(std::string_view file) {
   if (file.empty()) return std::string("it is empty");
   if (file.size() > kMaxCaptureBytes)
     return std::string("it is larger than 256 MiB: filter the capture first");
-  Bytes head(file);
+  ByteReader head(file);
   switch (head.u32()) {
     case 0xa1b2c3d4:  // microseconds
     case 0xa1b23c4d:  // nanoseconds

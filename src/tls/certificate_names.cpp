@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <string_view>
 
 #include "sallyport/net/address.hpp"
 
@@ -11,11 +10,6 @@
 namespace sallyport::tls {
 
 namespace {
-
-std::string_view bytes_of(const ASN1_STRING* text) {
-  return {reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)),
-          static_cast<std::size_t>(ASN1_STRING_length(text))};
-}
 
 std::string dns_name(std::string_view raw) {
   std::string name(raw);
@@ -27,7 +21,9 @@ std::string dns_name(std::string_view raw) {
   return printable ? name : std::string();
 }
 
-std::string address(std::string_view raw) {
+}  // namespace
+
+std::string address_text(std::string_view raw) {
   if (raw.size() == 4) {
     std::array<std::uint8_t, 4> bytes{};
     std::copy(raw.begin(), raw.end(), bytes.begin());
@@ -41,8 +37,6 @@ std::string address(std::string_view raw) {
   return {};
 }
 
-}  // namespace
-
 void read_names(X509* certificate, std::vector<std::string>& dns_names, std::vector<std::string>& addresses) {
   auto* names =
       static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr));
@@ -53,7 +47,7 @@ void read_names(X509* certificate, std::vector<std::string>& dns_names, std::vec
         dns_names.push_back(std::move(text));
       }
     } else if (name->type == GEN_IPADD) {
-      if (std::string text = address(bytes_of(name->d.iPAddress)); !text.empty()) {
+      if (std::string text = address_text(bytes_of(name->d.iPAddress)); !text.empty()) {
         addresses.push_back(std::move(text));
       }
     }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 struct x509_st;
@@ -12,5 +13,8 @@ namespace sallyport::tls {
 // DNS names in lower case; addresses as text.
 void read_names(x509_st* certificate, std::vector<std::string>& dns_names,
                 std::vector<std::string>& addresses);
+
+// Of an iPAddress of 4 or 16 bytes; empty for others.
+[[nodiscard]] std::string address_text(std::string_view raw);
 
 }  // namespace sallyport::tls

@@ -11,7 +11,7 @@ namespace sallyport::tls {
 
 namespace {
 
-using StorePtr = std::unique_ptr<X509_STORE_CTX, Freer<X509_STORE_CTX_free>>;
+using StoreContextPtr = std::unique_ptr<X509_STORE_CTX, Freer<X509_STORE_CTX_free>>;
 struct FreeStack {
   void operator()(STACK_OF(X509) * stack) const noexcept { sk_X509_free(stack); }  // the items are borrowed
 };
@@ -40,7 +40,7 @@ int note_and_continue(int ok, X509_STORE_CTX* context) {
 std::vector<Complaint> ask_openssl(const ChainPath& path, const std::vector<ChainCertificate>& certificates,
                                    const ChainRequest& request) {
   std::vector<Complaint> complaints;
-  const StorePtr context(X509_STORE_CTX_new());
+  const StoreContextPtr context(X509_STORE_CTX_new());
   const StackPtr middle(sk_X509_new_null());
   const StackPtr anchor(sk_X509_new_null());
   const auto at = [&](std::size_t i) { return certificates[path.certificates[i]].certificate.get(); };

@@ -12,7 +12,7 @@ namespace {
 // Certificates that all issued each other make ways without number; each step may cost a signature.
 constexpr std::size_t kMaxSteps = 512;
 
-bool same(const x509_st* a, const x509_st* b) {
+bool same_certificate(const x509_st* a, const x509_st* b) {
   return X509_cmp(a, b) == 0;
 }
 
@@ -35,7 +35,7 @@ void ChainWalk::add_given() {
   given_ = std::min(all.size(), request_.limits.given);
   for (std::size_t i = 0; i < given_; ++i) {
     for (std::size_t before = 0; before < i; ++before) {
-      if (!same(all[before].get(), all[i].get())) continue;
+      if (!same_certificate(all[before].get(), all[i].get())) continue;
       duplicates_.emplace_back(i, before);
       break;
     }
@@ -52,7 +52,7 @@ void ChainWalk::pick_leaf() {
   }
   const auto issued_another = [this](std::size_t candidate) {
     for (std::size_t i = 0; i < given_; ++i) {
-      if (!same(nodes_[i].certificate.get(), nodes_[candidate].certificate.get()) &&
+      if (!same_certificate(nodes_[i].certificate.get(), nodes_[candidate].certificate.get()) &&
           issued(nodes_[candidate].certificate.get(), nodes_[i].certificate.get()))
         return true;
     }
@@ -87,14 +87,15 @@ bool ChainWalk::trusted(std::size_t node) const {
   const x509_st* certificate = nodes_[node].certificate.get();
   if (request_.roots == nullptr || !is_self_signed(certificate)) return false;
   const auto found = request_.roots->issuers_of(certificate);
-  return std::any_of(found.begin(), found.end(),
-                     [&](std::size_t i) { return same(request_.roots->all()[i].get(), certificate); });
+  return std::any_of(found.begin(), found.end(), [&](std::size_t i) {
+    return same_certificate(request_.roots->all()[i].get(), certificate);
+  });
 }
 
 std::size_t ChainWalk::node_of(const CertificateSet& set, std::size_t index, ChainCertificate::From from) {
   const CertificateRef& certificate = set.all()[index];
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
-    if (same(nodes_[i].certificate.get(), certificate.get())) return i;
+    if (same_certificate(nodes_[i].certificate.get(), certificate.get())) return i;
   }
   nodes_.push_back({certificate, from, set.source(index).file, set.source(index).place});
   return nodes_.size() - 1;

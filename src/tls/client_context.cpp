@@ -8,13 +8,7 @@
 
 namespace sallyport::tls {
 
-namespace {
-
-int version_number(Version version) {
-  return version == Version::tls12 ? TLS1_2_VERSION : TLS1_3_VERSION;
-}
-
-}  // namespace
+namespace {}  // namespace
 
 ClientContext::~ClientContext() {
   SSL_CTX_free(context_);

@@ -5,9 +5,10 @@
 #include <array>
 
 #include "sallyport/base/scope_guard.hpp"
-#include "sallyport/net/address.hpp"
 
+#include "certificate_names.hpp"
 #include "certificate_text.hpp"
+#include "openssl.hpp"
 
 namespace sallyport::tls {
 
@@ -17,13 +18,13 @@ char lower(char c) noexcept {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
 }
 
-bool same(std::string_view a, std::string_view b) noexcept {
+bool same_text(std::string_view a, std::string_view b) noexcept {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
                     [](char x, char y) { return lower(x) == lower(y); });
 }
 
 bool take_prefix(std::string_view& text, std::string_view prefix) noexcept {
-  if (text.size() < prefix.size() || !same(text.substr(0, prefix.size()), prefix)) return false;
+  if (text.size() < prefix.size() || !same_text(text.substr(0, prefix.size()), prefix)) return false;
   text.remove_prefix(prefix.size());
   return true;
 }
@@ -33,23 +34,6 @@ std::string address_bytes(const std::string& text) {
   if (inet_pton(AF_INET, text.c_str(), bytes.data()) == 1) return {bytes.data(), 4};
   if (inet_pton(AF_INET6, text.c_str(), bytes.data()) == 1) return {bytes.data(), 16};
   return {};
-}
-
-std::string address_text(std::string_view raw) {
-  if (raw.size() == 4) {
-    std::array<std::uint8_t, 4> bytes{};
-    std::copy(raw.begin(), raw.end(), bytes.begin());
-    return net::IpAddress::v4(bytes).to_string();
-  }
-  if (raw.size() != 16) return {};
-  std::array<std::uint8_t, 16> bytes{};
-  std::copy(raw.begin(), raw.end(), bytes.begin());
-  return net::IpAddress::v6(bytes).to_string();
-}
-
-std::string_view bytes_of(const ASN1_STRING* string) noexcept {
-  return {reinterpret_cast<const char*>(ASN1_STRING_get0_data(string)),
-          static_cast<std::size_t>(ASN1_STRING_length(string))};
 }
 
 // f(kind, bytes) for each name of a kind that is known here, until it returns false.
@@ -168,11 +152,11 @@ bool NamePattern::matches(int kind, std::string_view bytes) const noexcept {
   if (kind != kind_) return false;
   switch (kind) {
     case GEN_DNS: {
-      if (!wild_) return same(bytes, text_);
+      if (!wild_) return same_text(bytes, text_);
       const std::size_t dot = bytes.find('.');
       // A name with a star of its own stands for others: it is not one of them.
       return dot != 0 && dot != std::string_view::npos && bytes.find('*') == std::string_view::npos &&
-             same(bytes.substr(dot), text_);
+             same_text(bytes.substr(dot), text_);
     }
     case GEN_URI:
       return wild_ ? bytes.size() > text_.size() && bytes.starts_with(text_) : bytes == text_;
@@ -181,7 +165,7 @@ bool NamePattern::matches(int kind, std::string_view bytes) const noexcept {
       const std::size_t at = text_.rfind('@');
       if (at == std::string::npos || bytes.size() != text_.size()) return false;
       return bytes.substr(0, at) == std::string_view(text_).substr(0, at) &&
-             same(bytes.substr(at), std::string_view(text_).substr(at));
+             same_text(bytes.substr(at), std::string_view(text_).substr(at));
     }
     default:
       return bytes == text_;

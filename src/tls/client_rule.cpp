@@ -11,7 +11,7 @@ namespace sallyport::tls {
 
 namespace {
 
-std::string item(const char* list, std::size_t i) {
+std::string client_auth_item(const char* list, std::size_t i) {
   return std::string("client_auth.") + list + "[" + std::to_string(i) + "]";
 }
 
@@ -78,11 +78,11 @@ std::shared_ptr<const ClientRule> load_client_rule(const ClientAuthSpec& spec, b
   for (std::size_t i = 0; i < spec.crl_files.size(); ++i) {
     const std::optional<std::string> bytes = read_file(spec.crl_files[i], why, kMaxListFile);
     if (!bytes) {
-      notes.error(item("crls", i), spec.crl_files[i] + " " + why);
+      notes.error(client_auth_item("crls", i), spec.crl_files[i] + " " + why);
       continue;
     }
     hasher.add(*bytes);
-    read_lists(*bytes, spec.crl_files[i], item("crls", i), rule->lists, notes);
+    read_lists(*bytes, spec.crl_files[i], client_auth_item("crls", i), rule->lists, notes);
   }
   if (!rule->lists.empty()) {
     judge_lists(rule->lists, rule->authorities, rule->ca_file, now, "client_auth.crls", notes);
@@ -91,7 +91,8 @@ std::shared_ptr<const ClientRule> load_client_rule(const ClientAuthSpec& spec, b
   for (std::size_t i = 0; i < spec.sans.size(); ++i) {
     const auto pattern = NamePattern::parse(spec.sans[i]);
     if (!pattern) {
-      notes.error(item("sans", i), "'" + spec.sans[i] + "' is no DNS name, URI, e-mail or IP address");
+      notes.error(client_auth_item("sans", i),
+                  "'" + spec.sans[i] + "' is no DNS name, URI, e-mail or IP address");
       continue;
     }
     rule->names.push_back(*pattern);

@@ -8,6 +8,7 @@
 #include "openssl.hpp"
 #include "probe_hello.hpp"
 #include "suites.hpp"
+#include "wire.hpp"
 
 namespace sallyport::tls {
 
@@ -16,14 +17,14 @@ namespace {
 namespace cloudflare = config::cloudflare;
 
 template <std::size_t N>
-bool has(const std::array<std::uint16_t, N>& list, std::uint16_t value) {
+bool is_listed(const std::array<std::uint16_t, N>& list, std::uint16_t value) {
   return std::find(list.begin(), list.end(), value) != list.end();
 }
 
 bool can_sign(const Certificate& certificate, Version version) {
   const auto schemes = signature_schemes(certificate, version);
   return std::any_of(schemes.begin(), schemes.end(),
-                     [](std::uint16_t scheme) { return has(cloudflare::kSignatures, scheme); });
+                     [](std::uint16_t scheme) { return is_listed(cloudflare::kSignatures, scheme); });
 }
 
 bool contains_without_case(std::string_view text, std::string_view part) {
@@ -49,7 +50,7 @@ CloudflareOverlap meet_cloudflare(const Policy& policy,
   };
   if (policy.allows(Version::tls12)) {
     for (const std::uint16_t suite : policy.ciphers) {
-      if (!has(cloudflare::kSuites12, suite)) continue;
+      if (!is_listed(cloudflare::kSuites12, suite)) continue;
       (served(suite_auth(suite)) ? overlap.suites12 : overlap.unkeyed12).emplace_back(suite_name(suite));
     }
   }
@@ -58,11 +59,11 @@ CloudflareOverlap meet_cloudflare(const Policy& policy,
   });
   if (policy.allows(Version::tls13) && signs) {
     for (const std::uint16_t suite : policy.cipher_suites) {
-      if (has(cloudflare::kSuites13, suite)) overlap.suites13.emplace_back(suite_name(suite));
+      if (is_listed(cloudflare::kSuites13, suite)) overlap.suites13.emplace_back(suite_name(suite));
     }
   }
   for (const std::uint16_t group : policy.groups) {
-    if (!has(cloudflare::kGroups, group)) continue;
+    if (!is_listed(cloudflare::kGroups, group)) continue;
     overlap.groups.emplace_back(find_group(group)->name);
     overlap.post_quantum = overlap.post_quantum || group == cloudflare::kPostQuantumGroup;
     overlap.no_retry = overlap.no_retry || group == cloudflare::kKeyShareGroup;

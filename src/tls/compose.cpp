@@ -6,41 +6,16 @@
 
 #include "sallyport/tls/hello.hpp"
 
+#include "extension_types.hpp"
 #include "suites.hpp"
+#include "wire.hpp"
 
 namespace sallyport::tls {
 
 namespace {
 
-constexpr std::uint16_t kServerName = 0, kGroups = 10, kSignatures = 13, kAlpn = 16, kVersions = 43,
-                        kKeyShare = 51;
-
-std::string u16(std::size_t n) {
-  return {static_cast<char>(n >> 8), static_cast<char>(n & 0xff)};
-}
-std::string with8(std::string_view text) {
-  return std::string(1, static_cast<char>(text.size())).append(text);
-}
-std::string with16(std::string_view text) {
-  return u16(text.size()).append(text);
-}
-std::string extension(std::uint16_t type, std::string_view body) {
-  return u16(type) + with16(body);
-}
-std::string server_name(std::string_view name) {
+std::string server_name_extension(std::string_view name) {
   return extension(kServerName, with16(std::string(1, '\0') + with16(name)));
-}
-
-// A handshake message of type ClientHello, in one record or several.
-std::string in_records(const std::string& body) {
-  std::string message{1, static_cast<char>(body.size() >> 16)};
-  message += u16(body.size() & 0xffff) + body;
-  std::string records;
-  constexpr std::size_t kFragment = 16384;
-  for (std::size_t at = 0; at < message.size(); at += kFragment) {
-    records += std::string("\x16\x03\x01", 3) + with16(std::string_view(message).substr(at, kFragment));
-  }
-  return records;
 }
 
 std::optional<std::uint16_t> number(std::string_view word) {
@@ -51,7 +26,7 @@ std::optional<std::uint16_t> number(std::string_view word) {
   return value;
 }
 
-std::optional<std::uint16_t> find_version(std::string_view word) {
+std::optional<std::uint16_t> find_logged_version(std::string_view word) {
   static constexpr std::string_view kNames[] = {"SSLv3", "TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"};
   for (std::size_t i = 0; i < std::size(kNames); ++i) {
     if (kNames[i] == word) return static_cast<std::uint16_t>(0x0300 + i);
@@ -66,7 +41,7 @@ std::optional<std::uint16_t> group_of(std::string_view word) {
 
 using Find = std::optional<std::uint16_t> (*)(std::string_view);
 
-std::string values(const std::vector<std::string>& words, Find find, std::vector<std::string>& unknown) {
+std::string code_points(const std::vector<std::string>& words, Find find, std::vector<std::string>& unknown) {
   std::string list;
   for (const std::string& word : words) {
     auto value = number(word);
@@ -84,25 +59,25 @@ std::string values(const std::vector<std::string>& words, Find find, std::vector
 
 ComposedHello compose_hello(const HelloOutline& outline) {
   ComposedHello made;
-  const std::string versions = values(outline.versions, find_version, made.unknown);
-  const std::string suites = values(outline.ciphers, find_suite, made.unknown);
-  const std::string groups = values(outline.groups, group_of, made.unknown);
-  const std::string schemes = values(outline.sigalgs, find_signature_scheme, made.unknown);
+  const std::string versions = code_points(outline.versions, find_logged_version, made.unknown);
+  const std::string suites = code_points(outline.ciphers, find_suite, made.unknown);
+  const std::string groups = code_points(outline.groups, group_of, made.unknown);
+  const std::string schemes = code_points(outline.sigalgs, find_signature_scheme, made.unknown);
   std::string extensions;
-  if (!outline.sni.empty()) extensions += server_name(outline.sni);
-  if (!groups.empty()) extensions += extension(kGroups, with16(groups));
-  if (!schemes.empty()) extensions += extension(kSignatures, with16(schemes));
+  if (!outline.sni.empty()) extensions += server_name_extension(outline.sni);
+  if (!groups.empty()) extensions += extension(kSupportedGroups, with16(groups));
+  if (!schemes.empty()) extensions += extension(kSignatureAlgorithms, with16(schemes));
   std::string protocols;
   for (const std::string& name : outline.alpn) protocols += with8(std::string_view(name).substr(0, 255));
   if (!protocols.empty()) extensions += extension(kAlpn, with16(protocols));
   // One version alone is what a client of TLS 1.2 or older names; 1.3 is offered by its extension.
   const bool listed = versions.size() != 2 || versions == u16(0x0304);
   if (listed && !versions.empty())
-    extensions += extension(kVersions, with8(versions)) + extension(kKeyShare, with16(""));
+    extensions += extension(kSupportedVersions, with8(versions)) + extension(kKeyShare, with16(""));
   std::string body = listed ? u16(0x0303) : versions;
   body +=
       std::string(32, '\x5a') + with8("") + with16(suites) + with8(std::string(1, '\0')) + with16(extensions);
-  made.records = in_records(body);
+  made.records = hello_records(client_hello_message(body));
   return made;
 }
 
@@ -117,13 +92,13 @@ std::string with_server_name(std::string_view records, std::string_view name) {
   fixed += 2 + (static_cast<std::size_t>(message[fixed]) << 8 | message[fixed + 1]);
   fixed += 1 + message[fixed];
   std::string body(reinterpret_cast<const char*>(message.data()) + 4, fixed - 4);
-  std::string extensions = name.empty() ? std::string() : server_name(name);
+  std::string extensions = name.empty() ? std::string() : server_name_extension(name);
   Extension one;
   for (std::size_t at = 0; hello.extensions.next(at, one);) {
     if (one.type == kServerName) continue;
     extensions += extension(one.type, {reinterpret_cast<const char*>(one.body.data()), one.body.size()});
   }
-  return in_records(body + with16(extensions));
+  return hello_records(client_hello_message(body + with16(extensions)));
 }
 
 }  // namespace sallyport::tls

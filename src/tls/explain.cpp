@@ -9,6 +9,7 @@
 
 #include "openssl.hpp"
 #include "suites.hpp"
+#include "wire.hpp"
 #include "words.hpp"
 
 namespace sallyport::tls {
@@ -44,12 +45,6 @@ std::string scheme_word(std::uint16_t scheme) {
 
 using Values = std::vector<std::uint16_t>;
 
-Values values(const U16View& view) {
-  Values list;
-  for (const std::uint16_t value : view) list.push_back(value);
-  return list;
-}
-
 Values common(const Values& ours, const Values& theirs) {
   Values list;
   std::copy_if(ours.begin(), ours.end(), std::back_inserter(list), [&](std::uint16_t value) {
@@ -75,7 +70,7 @@ Offer offer(const Values& theirs, const Values& ours, bool host, std::string (*w
 }
 
 Values offered_versions(const ClientHello& hello) {
-  if (!hello.supported_versions.raw().empty()) return values(hello.supported_versions);
+  if (!hello.supported_versions.raw().empty()) return values_of(hello.supported_versions);
   return {hello.legacy_version};  // the newest; older ones are implied
 }
 
@@ -88,7 +83,7 @@ Values policy_versions(const Policy& policy) {
 }
 
 Values offered_suites(const ClientHello& hello) {
-  Values list = values(hello.cipher_suites);
+  Values list = values_of(hello.cipher_suites);
   std::erase_if(list, is_signal);
   return list;
 }
@@ -152,8 +147,8 @@ Explanation explain(const HandshakeFailure& failure) {
     made.versions =
         offer(offered_versions(hello), host ? policy_versions(*policy) : Values{}, host, version_name);
     made.ciphers = offer(offered_suites(hello), host ? policy_suites(*policy) : Values{}, host, suite_word);
-    made.groups = offer(values(hello.groups), host ? policy->groups : Values{}, host, group_word);
-    made.sigalgs = offer(values(hello.signature_algorithms),
+    made.groups = offer(values_of(hello.groups), host ? policy->groups : Values{}, host, group_word);
+    made.sigalgs = offer(values_of(hello.signature_algorithms),
                          host ? host_schemes(*failure.host, *policy, hello) : Values{}, host, scheme_word);
     made.alpn = alpn_offer(hello, policy);
     made.ja3 = ja3(hello);

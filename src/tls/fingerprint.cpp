@@ -5,15 +5,14 @@
 #include <string_view>
 #include <vector>
 
+#include "extension_types.hpp"
 #include "openssl.hpp"
+#include "wire.hpp"
 
 namespace sallyport::tls {
 
 namespace {
 
-constexpr std::uint16_t kServerName = 0x0000;
-constexpr std::uint16_t kPointFormats = 0x000b;
-constexpr std::uint16_t kAlpn = 0x0010;
 constexpr char kHex[] = "0123456789abcdef";
 constexpr std::string_view kNothing = "000000000000";
 
@@ -24,12 +23,6 @@ std::vector<std::uint16_t> extension_types(const ClientHello& hello) {
     if (!is_grease(extension.type)) types.push_back(extension.type);
   }
   return types;
-}
-
-std::vector<std::uint16_t> values(const U16View& view) {
-  std::vector<std::uint16_t> list;
-  for (const std::uint16_t value : view) list.push_back(value);
-  return list;
 }
 
 std::string hex_list(const std::vector<std::uint16_t>& list) {
@@ -51,7 +44,7 @@ std::string decimal_list(const std::vector<std::uint16_t>& list) {
 }
 
 // Empty if OpenSSL does not do this digest.
-std::string digest_of(const std::string& text, const EVP_MD* kind) {
+std::string digest_text(const std::string& text, const EVP_MD* kind) {
   std::array<std::uint8_t, EVP_MAX_MD_SIZE> digest;
   unsigned int size = 0;
   if (EVP_Digest(text.data(), text.size(), digest.data(), &size, kind, nullptr) != 1) {
@@ -61,7 +54,7 @@ std::string digest_of(const std::string& text, const EVP_MD* kind) {
   return hex(std::span(digest).first(size));
 }
 
-std::string_view version_word(const ClientHello& hello) {
+std::string_view ja4_version(const ClientHello& hello) {
   std::uint16_t newest = 0;
   for (const std::uint16_t version : hello.supported_versions) newest = std::max(newest, version);
   if (hello.supported_versions.raw().empty()) newest = hello.legacy_version;
@@ -108,11 +101,11 @@ struct Ja4Parts {
 };
 
 Ja4Parts ja4_parts(const ClientHello& hello) {
-  std::vector<std::uint16_t> ciphers = values(hello.cipher_suites);
+  std::vector<std::uint16_t> ciphers = values_of(hello.cipher_suites);
   std::vector<std::uint16_t> extensions = extension_types(hello);
   const bool named = std::find(extensions.begin(), extensions.end(), kServerName) != extensions.end();
   Ja4Parts parts;
-  parts.front.append("t").append(version_word(hello)).append(named ? "d" : "i");
+  parts.front.append("t").append(ja4_version(hello)).append(named ? "d" : "i");
   parts.front.append(two_digits(ciphers.size())).append(two_digits(extensions.size()));
   parts.front.append(alpn_word(hello));
   std::sort(ciphers.begin(), ciphers.end());
@@ -121,13 +114,13 @@ Ja4Parts ja4_parts(const ClientHello& hello) {
   std::erase_if(extensions, [](std::uint16_t type) { return type == kServerName || type == kAlpn; });
   std::sort(extensions.begin(), extensions.end());
   parts.extensions = hex_list(extensions);
-  const std::string signatures = hex_list(values(hello.signature_algorithms));
+  const std::string signatures = hex_list(values_of(hello.signature_algorithms));
   if (!parts.extensions.empty() && !signatures.empty()) parts.extensions += '_' + signatures;
   return parts;
 }
 
 std::string twelve_of(const std::string& list) {
-  return list.empty() ? std::string(kNothing) : digest_of(list, EVP_sha256()).substr(0, kNothing.size());
+  return list.empty() ? std::string(kNothing) : digest_text(list, EVP_sha256()).substr(0, kNothing.size());
 }
 
 }  // namespace
@@ -153,14 +146,14 @@ std::string ja3_text(const ClientHello& hello) {
   }
   std::string text = std::to_string(hello.legacy_version);
   for (const auto& list :
-       {values(hello.cipher_suites), extension_types(hello), values(hello.groups), points}) {
+       {values_of(hello.cipher_suites), extension_types(hello), values_of(hello.groups), points}) {
     text += ',' + decimal_list(list);
   }
   return text;
 }
 
 std::string ja3(const ClientHello& hello) {
-  return digest_of(ja3_text(hello), EVP_md5());
+  return digest_text(ja3_text(hello), EVP_md5());
 }
 
 }  // namespace sallyport::tls

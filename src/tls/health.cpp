@@ -4,12 +4,11 @@
 
 #include "sallyport/tls/server_stream.hpp"
 
+#include "extension_types.hpp"
+
 namespace sallyport::tls {
 
 namespace {
-
-constexpr std::uint16_t kSessionTicket = 35;  // RFC 5077 §3.2
-constexpr std::uint16_t kPskModes = 45;       // RFC 8446 §4.2.9
 
 bool sends(const ClientHello& hello, std::uint16_t type) noexcept {
   std::size_t at = 0;

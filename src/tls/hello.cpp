@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "hello_parser.hpp"
+#include "wire.hpp"
 
 namespace sallyport::tls {
 
@@ -11,13 +12,12 @@ namespace {
 
 constexpr std::uint8_t kHandshakeRecord = 22;
 constexpr std::uint8_t kClientHelloType = 1;
-constexpr std::size_t kRecordHeader = 5;
 constexpr std::size_t kMessageHeader = 4;
 constexpr std::size_t kMaxFragment = 16 * 1024;
 // A hello cut into tiny records costs six bytes a byte; OpenSSL must be shown all of them later.
 constexpr std::uint32_t kMaxRecords = 1024;
 
-std::uint16_t u16(const std::uint8_t* at) noexcept {
+std::uint16_t u16_at(const std::uint8_t* at) noexcept {
   return static_cast<std::uint16_t>((at[0] << 8) | at[1]);
 }
 
@@ -90,8 +90,8 @@ bool AlpnView::contains(std::string_view name) const noexcept {
 bool ExtensionView::next(std::size_t& at, Extension& out) const noexcept {
   if (at >= bytes_.size()) return false;
   const std::uint8_t* header = bytes_.data() + at;
-  const std::size_t size = u16(header + 2);
-  out.type = u16(header);
+  const std::size_t size = u16_at(header + 2);
+  out.type = u16_at(header);
   out.body = bytes_.subspan(at + 4, size);
   at += 4 + size;
   return true;
@@ -106,8 +106,8 @@ bool ClientHello::offers(Version version) const noexcept {
 bool ClientHello::offers_key_share(std::uint16_t group) const noexcept {
   for (std::size_t at = 0; at < key_share_bytes.size();) {
     const std::uint8_t* entry = key_share_bytes.data() + at;
-    if (u16(entry) == group) return true;
-    at += std::size_t{4} + u16(entry + 2);
+    if (u16_at(entry) == group) return true;
+    at += std::size_t{4} + u16_at(entry + 2);
   }
   return false;
 }
@@ -182,8 +182,8 @@ bool HelloReader::take_header(std::span<const std::uint8_t>& in) {
   }
   if (header_size_ < kRecordHeader) return false;
   header_size_ = 0;
-  if (records_ == 0) hello_.record_version = u16(header_ + 1);
-  record_left_ = u16(header_ + 3);
+  if (records_ == 0) hello_.record_version = u16_at(header_ + 1);
+  record_left_ = u16_at(header_ + 3);
   if (record_left_ == 0 || record_left_ > kMaxFragment) {
     fail(HelloFault::bad_record);
     return false;

@@ -2,73 +2,60 @@
 
 #include <algorithm>
 
+#include "extension_types.hpp"
+
 namespace sallyport::tls {
 
 namespace {
 
-// Extension types that are read here (IANA TLS ExtensionType Values).
-enum ExtensionType : std::uint16_t {
-  kServerName = 0,
-  kSupportedGroups = 10,
-  kSignatureAlgorithms = 13,
-  kAlpn = 16,
-  kSessionTicket = 35,
-  kPreSharedKey = 41,
-  kEarlyData = 42,
-  kSupportedVersions = 43,
-  kSignatureAlgorithmsCert = 50,
-  kKeyShare = 51,
-  kEncryptedClientHello = 0xfe0d,
-};
-
-using Bytes = std::span<std::uint8_t>;
+using HelloBytes = std::span<std::uint8_t>;
 
 // Takes lengths and pieces off the front; once something does not fit, everything fails.
-class Cursor {
+class HelloCursor {
  public:
-  explicit Cursor(Bytes bytes) noexcept : rest_(bytes) {}
+  explicit HelloCursor(HelloBytes bytes) noexcept : rest_(bytes) {}
 
-  [[nodiscard]] Bytes bytes(std::size_t n) noexcept {
+  [[nodiscard]] HelloBytes bytes(std::size_t n) noexcept {
     if (n > rest_.size()) {
       ok_ = false;
       rest_ = {};
       return {};
     }
-    const Bytes taken = rest_.first(n);
+    const HelloBytes taken = rest_.first(n);
     rest_ = rest_.subspan(n);
     return taken;
   }
   [[nodiscard]] std::uint8_t u8() noexcept {
-    const Bytes b = bytes(1);
+    const HelloBytes b = bytes(1);
     return b.empty() ? std::uint8_t{0} : b[0];
   }
   [[nodiscard]] std::uint16_t u16() noexcept {
-    const Bytes b = bytes(2);
+    const HelloBytes b = bytes(2);
     return b.empty() ? std::uint16_t{0} : static_cast<std::uint16_t>((b[0] << 8) | b[1]);
   }
-  [[nodiscard]] Bytes prefixed8() noexcept { return bytes(u8()); }
-  [[nodiscard]] Bytes prefixed16() noexcept { return bytes(u16()); }
+  [[nodiscard]] HelloBytes prefixed8() noexcept { return bytes(u8()); }
+  [[nodiscard]] HelloBytes prefixed16() noexcept { return bytes(u16()); }
   [[nodiscard]] bool ok() const noexcept { return ok_; }
   [[nodiscard]] bool at_end() const noexcept { return ok_ && rest_.empty(); }
 
  private:
-  Bytes rest_;
+  HelloBytes rest_;
   bool ok_ = true;
 };
 
 // A non-empty list of 16-bit values that fills the body.
-bool u16_list(Cursor cursor, bool one_byte_length, U16View& out) {
-  const Bytes list = one_byte_length ? cursor.prefixed8() : cursor.prefixed16();
+bool u16_list(HelloCursor cursor, bool one_byte_length, U16View& out) {
+  const HelloBytes list = one_byte_length ? cursor.prefixed8() : cursor.prefixed16();
   if (!cursor.at_end() || list.empty() || list.size() % 2 != 0) return false;
   out = U16View(list);
   return true;
 }
 
-bool alpn_list(Bytes body, ClientHello& hello) {
-  Cursor cursor(body);
-  const Bytes list = cursor.prefixed16();
+bool read_alpn(HelloBytes body, ClientHello& hello) {
+  HelloCursor cursor(body);
+  const HelloBytes list = cursor.prefixed16();
   if (!cursor.at_end() || list.empty()) return false;
-  Cursor names(list);
+  HelloCursor names(list);
   while (!names.at_end()) {
     const bool empty = names.prefixed8().empty();
     if (!names.ok() || empty) return false;
@@ -79,11 +66,11 @@ bool alpn_list(Bytes body, ClientHello& hello) {
 }
 
 // May be empty: the client asks for a HelloRetryRequest (RFC 8446 §4.2.8).
-bool key_shares(Bytes body, ClientHello& hello) {
-  Cursor cursor(body);
-  const Bytes list = cursor.prefixed16();
+bool key_shares(HelloBytes body, ClientHello& hello) {
+  HelloCursor cursor(body);
+  const HelloBytes list = cursor.prefixed16();
   if (!cursor.at_end()) return false;
-  Cursor entries(list);
+  HelloCursor entries(list);
   while (!entries.at_end()) {
     static_cast<void>(entries.u16());
     const bool empty = entries.prefixed16().empty();
@@ -94,7 +81,7 @@ bool key_shares(Bytes body, ClientHello& hello) {
   return true;
 }
 
-bool server_name(Bytes body, ClientHello& hello) {
+bool read_server_name(HelloBytes body, ClientHello& hello) {
   ServerName parsed;
   if (!parse_server_name(body, parsed)) return false;
   hello.sni_state = parsed.state;
@@ -104,20 +91,20 @@ bool server_name(Bytes body, ClientHello& hello) {
   return true;
 }
 
-bool parse_extension(std::uint16_t type, Bytes body, ClientHello& hello) {
+bool parse_extension(std::uint16_t type, HelloBytes body, ClientHello& hello) {
   switch (type) {
     case kServerName:
-      return server_name(body, hello);
+      return read_server_name(body, hello);
     case kSupportedGroups:
-      return u16_list(Cursor(body), false, hello.groups);
+      return u16_list(HelloCursor(body), false, hello.groups);
     case kSignatureAlgorithms:
-      return u16_list(Cursor(body), false, hello.signature_algorithms);
+      return u16_list(HelloCursor(body), false, hello.signature_algorithms);
     case kSignatureAlgorithmsCert:
-      return u16_list(Cursor(body), false, hello.signature_algorithms_cert);
+      return u16_list(HelloCursor(body), false, hello.signature_algorithms_cert);
     case kSupportedVersions:
-      return u16_list(Cursor(body), true, hello.supported_versions);
+      return u16_list(HelloCursor(body), true, hello.supported_versions);
     case kAlpn:
-      return alpn_list(body, hello);
+      return read_alpn(body, hello);
     case kKeyShare:
       return key_shares(body, hello);
     case kSessionTicket:
@@ -137,13 +124,13 @@ bool parse_extension(std::uint16_t type, Bytes body, ClientHello& hello) {
   }
 }
 
-bool parse_extensions(Bytes list, ClientHello& hello) {
+bool parse_extensions(HelloBytes list, ClientHello& hello) {
   std::uint64_t seen = 0;
   bool seen_ech = false;
-  Cursor cursor(list);
+  HelloCursor cursor(list);
   while (!cursor.at_end()) {
     const std::uint16_t type = cursor.u16();
-    const Bytes body = cursor.prefixed16();
+    const HelloBytes body = cursor.prefixed16();
     if (!cursor.ok()) return false;
     // Twice the same (RFC 8446 §4.2): two SNIs could mean one host to us and another to OpenSSL.
     // Every type that is read here is below 64, ECH apart.
@@ -166,11 +153,11 @@ bool parse_extensions(Bytes list, ClientHello& hello) {
 }  // namespace
 
 bool parse_server_name(std::span<std::uint8_t> body, ServerName& out) {
-  Cursor cursor(body);
-  Cursor list(cursor.prefixed16());
+  HelloCursor cursor(body);
+  HelloCursor list(cursor.prefixed16());
   if (!cursor.at_end()) return false;
   const std::uint8_t name_type = list.u8();
-  Bytes name = list.prefixed16();
+  HelloBytes name = list.prefixed16();
   // Exactly one name, of the only type there is (RFC 6066 §3): OpenSSL takes no other either.
   if (!list.at_end() || name_type != 0 || name.empty()) return false;
   if (name.back() == '.') name = name.first(name.size() - 1);
@@ -184,17 +171,17 @@ bool parse_server_name(std::span<std::uint8_t> body, ServerName& out) {
 }
 
 bool parse_client_hello(std::span<std::uint8_t> body, ClientHello& hello) {
-  Cursor cursor(body);
+  HelloCursor cursor(body);
   hello.legacy_version = cursor.u16();
   hello.random = cursor.bytes(32);
   hello.session_id = cursor.prefixed8();
-  const Bytes suites = cursor.prefixed16();
-  const Bytes compression = cursor.prefixed8();
+  const HelloBytes suites = cursor.prefixed16();
+  const HelloBytes compression = cursor.prefixed8();
   if (!cursor.ok() || hello.session_id.size() > 32 || suites.empty() || suites.size() % 2 != 0) return false;
   if (std::find(compression.begin(), compression.end(), 0) == compression.end()) return false;
   hello.cipher_suites = U16View(suites);
   if (cursor.at_end()) return true;  // a 1.2 client without extensions
-  const Bytes extensions = cursor.prefixed16();
+  const HelloBytes extensions = cursor.prefixed16();
   return cursor.at_end() && parse_extensions(extensions, hello);
 }
 

@@ -18,7 +18,7 @@ using Reason = HandshakeReason;
 
 constexpr std::size_t kName = 120;  // of a host, a subject, a server name
 
-std::string in_quotes(std::string_view text) {
+std::string cut_in_quotes(std::string_view text) {
   return "'" + cut(text, kName) + "'";
 }
 
@@ -179,7 +179,7 @@ std::string sent_name(const ClientHello& hello) {
     constexpr std::size_t kHeader = 5;  // of the list, the kind and the name
     if (extension.type != 0 || extension.body.size() < kHeader) continue;
     const auto name = extension.body.subspan(kHeader);
-    return in_quotes({reinterpret_cast<const char*>(name.data()), name.size()});
+    return cut_in_quotes({reinterpret_cast<const char*>(name.data()), name.size()});
   }
   return "''";
 }
@@ -189,7 +189,7 @@ std::string unknown_sni(const HandshakeFailure& f) {
     return "the client asks for " + sent_name(*f.hello) +
            ", which is no host name (addresses may not stand in SNI): have it ask by name";
   }
-  return "no host on this listener is named " + in_quotes(f.sni) +
+  return "no host on this listener is named " + cut_in_quotes(f.sni) +
          ": add it to a host's names, or name a host for such clients in tls.unknown_sni";
 }
 
@@ -230,7 +230,7 @@ std::string timeout(const HandshakeFailure& f, Stage stage) {
 
 std::string shown(const HandshakeFailure& f) {
   if (f.certificate == nullptr) return "the certificate";
-  return "the certificate " + in_quotes(f.certificate->subject()) + " (" +
+  return "the certificate " + cut_in_quotes(f.certificate->subject()) + " (" +
          cut(f.certificate->chain_file(), kName) + ")";
 }
 
@@ -242,7 +242,7 @@ std::string unknown_ca(const HandshakeFailure& f) {
     return begin +
            ", which is self-signed: give the client this certificate, or get one of a CA that it knows";
   }
-  const std::string issuer = in_quotes(ours.issuer());
+  const std::string issuer = cut_in_quotes(ours.issuer());
   const std::size_t above = ours.chain_length() - 1;
   if (above == 0) {
     return begin + ": the chain has no intermediate; unless " + issuer +
@@ -257,7 +257,7 @@ std::string names_mismatch(const HandshakeFailure& f) {
   if (f.certificate == nullptr || f.sni.empty() || f.certificate->covers(f.sni)) return {};
   WordList names;
   for (const std::string& name : f.certificate->dns_names()) names.add(name);
-  return shown(f) + " is for " + cut(names.str(), 300) + " and not for " + in_quotes(f.sni) +
+  return shown(f) + " is for " + cut(names.str(), 300) + " and not for " + cut_in_quotes(f.sni) +
          ": add the name to the certificate, or give that name a host of its own";
 }
 
@@ -290,13 +290,13 @@ std::string other_alert(const HandshakeFailure& f) {
 std::string unlisted(const HandshakeFailure& f) {
   if (f.verify_code == X509_V_ERR_UNABLE_TO_GET_CRL) {
     return ": no revocation list in client_auth.crls of " + policy_word(f) + " is of its issuer " +
-           in_quotes(f.client_issuer) + ": add it";
+           cut_in_quotes(f.client_issuer) + ": add it";
   }
   const bool old = f.verify_code == X509_V_ERR_CRL_HAS_EXPIRED;
   if (!old && f.verify_code != X509_V_ERR_CRL_NOT_YET_VALID) return {};
   const ClientRule* rule = f.policy->client_rule.get();
   const RevocationList* list = rule == nullptr ? nullptr : rule->list_of(f.client_issuer);
-  const std::string file = list == nullptr ? std::string("of its issuer") : in_quotes(list->file);
+  const std::string file = list == nullptr ? std::string("of its issuer") : cut_in_quotes(list->file);
   if (!old) return ": the revocation list " + file + " is not valid yet: check the clock";
   const std::string due = list != nullptr && list->until ? ", due on " + day(*list->until) : std::string();
   return ": the revocation list " + file + " is out of date" + due + ": put a new one there and send SIGHUP";
@@ -324,7 +324,7 @@ std::string not_named(const HandshakeFailure& f, const std::string& begin) {
 
 std::string client_certificate(const HandshakeFailure& f, Reason reason) {
   const Policy& policy = *f.policy;
-  const std::string ca = in_quotes(policy.client_ca_file);
+  const std::string ca = cut_in_quotes(policy.client_ca_file);
   if (reason == Reason::client_cert_missing) {
     const bool strict = policy.client_auth == ClientAuthMode::require;
     return host_word(f) + (strict ? " requires" : " would require") + " a client certificate of a CA in " +
@@ -333,7 +333,7 @@ std::string client_certificate(const HandshakeFailure& f, Reason reason) {
   }
   std::string begin = "the client's certificate";
   if (!f.client_subject.empty())
-    begin += " " + in_quotes(f.client_subject) + ", issued by " + in_quotes(f.client_issuer) + ",";
+    begin += " " + cut_in_quotes(f.client_subject) + ", issued by " + cut_in_quotes(f.client_issuer) + ",";
   if (reason == Reason::client_cert_pin) return not_named(f, begin);
   if (f.verify_code != 0)
     begin += " was not taken (" + std::string(X509_verify_cert_error_string(f.verify_code)) + ")";

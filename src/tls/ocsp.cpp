@@ -27,7 +27,7 @@ OcspAnswer answer(OcspState state, std::string text) {
   return {state, std::move(text), nullptr};
 }
 
-bool signature_holds(OCSP_BASICRESP* basic, X509* issuer, base::WallTime now) {
+bool answer_signature_holds(OCSP_BASICRESP* basic, X509* issuer, base::WallTime now) {
   const StorePtr store(X509_STORE_new());
   STACK_OF(X509)* known = sk_X509_new_null();
   if (store == nullptr || known == nullptr || X509_STORE_add_cert(store.get(), issuer) != 1 ||
@@ -91,7 +91,7 @@ OcspAnswer judge_part(std::string_view der, OCSP_BASICRESP* basic, OCSP_SINGLERE
   staple->this_update = wall_time(from);
   staple->next_update = wall_time(until);
   if (auto outdated = out_of_date(*staple, now)) return std::move(*outdated);
-  if (!signature_holds(basic, issuer, now)) {
+  if (!answer_signature_holds(basic, issuer, now)) {
     return answer(OcspState::untrusted, "neither " + subject_text(issuer) +
                                             " signed it nor whom that named for it (" + take_openssl_error() +
                                             ")");

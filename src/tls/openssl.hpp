@@ -55,6 +55,15 @@ class Hasher {
 // "CN=example.com,O=Example" (RFC 2253).
 [[nodiscard]] std::string name_text(const X509_NAME* name);
 
+[[nodiscard]] inline std::string_view bytes_of(const ASN1_STRING* string) noexcept {
+  return {reinterpret_cast<const char*>(ASN1_STRING_get0_data(string)),
+          static_cast<std::size_t>(ASN1_STRING_length(string))};
+}
+
+[[nodiscard]] constexpr int version_number(Version version) noexcept {
+  return version == Version::tls12 ? TLS1_2_VERSION : TLS1_3_VERSION;
+}
+
 // A read-only BIO over bytes that outlive it.
 [[nodiscard]] BioPtr memory_bio(std::string_view bytes);
 

@@ -50,7 +50,7 @@ bool is_known(Link link) noexcept {
 
 bool Packets::add(Link link, std::string_view packet) {
   ++packets_;
-  Bytes bytes(packet);
+  ByteReader bytes(packet);
   std::uint16_t protocol = 0;
   switch (link) {
     case Link::null:
@@ -88,11 +88,11 @@ bool Packets::add(Link link, std::string_view packet) {
 bool Packets::ip(std::string_view packet) {
   if (packet.empty()) return false;
   const int version = static_cast<std::uint8_t>(packet[0]) >> 4;
-  if (version == 4) return ipv4(Bytes(packet));
-  return version == 6 && ipv6(Bytes(packet));
+  if (version == 4) return ipv4(ByteReader(packet));
+  return version == 6 && ipv6(ByteReader(packet));
 }
 
-bool Packets::ipv4(Bytes packet) {
+bool Packets::ipv4(ByteReader packet) {
   const std::size_t header = std::size_t{4} * (packet.u8() & 15);
   packet.take(1);
   const std::size_t total = packet.u16();
@@ -110,11 +110,11 @@ bool Packets::ipv4(Bytes packet) {
   }
   packet.take(header - 20);
   // No length: the card was to cut the packet into segments and had not yet.
-  if (total > header) packet = Bytes(packet.left().substr(0, total - header));
+  if (total > header) packet = ByteReader(packet.left().substr(0, total - header));
   return tcp(address4(from), address4(to), packet);
 }
 
-bool Packets::ipv6(Bytes packet) {
+bool Packets::ipv6(ByteReader packet) {
   packet.take(4);
   const std::size_t length = packet.u16();
   std::uint8_t next = packet.u8();
@@ -122,7 +122,7 @@ bool Packets::ipv6(Bytes packet) {
   const std::string_view from = packet.take(16);
   const std::string_view to = packet.take(16);
   if (packet.bad()) return false;
-  if (length != 0) packet = Bytes(packet.left().substr(0, length));
+  if (length != 0) packet = ByteReader(packet.left().substr(0, length));
   constexpr std::uint8_t kHops = 0, kRouting = 43, kFragment = 44, kDestination = 60;
   for (int headers = 0; headers < 8 && (next == kHops || next == kRouting || next == kDestination);
        ++headers) {
@@ -133,7 +133,7 @@ bool Packets::ipv6(Bytes packet) {
   return next == kTcp && !packet.bad() && tcp(address6(from), address6(to), packet);
 }
 
-bool Packets::tcp(const net::IpAddress& from, const net::IpAddress& to, Bytes bytes) {
+bool Packets::tcp(const net::IpAddress& from, const net::IpAddress& to, ByteReader bytes) {
   Ends ends{{from, bytes.u16()}, {to, 0}};
   ends.second.port = bytes.u16();
   const std::uint32_t sequence = bytes.u32();

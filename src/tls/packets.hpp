@@ -16,9 +16,9 @@
 namespace sallyport::tls {
 
 // A run of unread bytes; whoever reads past the end gets nothing, and `bad` stays.
-class Bytes {
+class ByteReader {
  public:
-  explicit Bytes(std::string_view bytes) noexcept : left_(bytes) {}
+  explicit ByteReader(std::string_view bytes) noexcept : left_(bytes) {}
   [[nodiscard]] std::string_view left() const noexcept { return left_; }
   [[nodiscard]] bool bad() const noexcept { return bad_; }
   std::string_view take(std::size_t n) noexcept {
@@ -93,9 +93,9 @@ class Packets {
   static constexpr std::size_t kWaitingBytes = 16 * 1024 * 1024;  // of all
 
   bool ip(std::string_view packet);
-  bool ipv4(Bytes packet);
-  bool ipv6(Bytes packet);
-  bool tcp(const net::IpAddress& from, const net::IpAddress& to, Bytes segment);
+  bool ipv4(ByteReader packet);
+  bool ipv6(ByteReader packet);
+  bool tcp(const net::IpAddress& from, const net::IpAddress& to, ByteReader segment);
   bool segment(Flow& flow, const Ends& ends, std::uint32_t sequence, std::string_view payload);
   bool advance(Flow& flow, const Ends& ends);
 

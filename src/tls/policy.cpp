@@ -16,7 +16,7 @@ std::string item(const char* list, std::size_t i) {
   return std::string(list) + "[" + std::to_string(i) + "]";
 }
 
-std::string in_quotes(std::string_view text) {
+std::string in_single_quotes(std::string_view text) {
   return "'" + std::string(text) + "'";
 }
 
@@ -87,11 +87,12 @@ void resolve_ciphers(const PolicySpec& spec, const Suites& suites, Policy& polic
       if (add_once(policy.ciphers, found->second)) append(policy.cipher_list, name);
       continue;
     }
-    std::string text = in_quotes(name) + " is no TLS 1.2 cipher that this OpenSSL has";
+    std::string text = in_single_quotes(name) + " is no TLS 1.2 cipher that this OpenSSL has";
     if (const auto standard = suites.standard.find(name); standard != suites.standard.end()) {
-      text = in_quotes(name) + " is written " + in_quotes(standard->second) + " here (OpenSSL's names)";
+      text = in_single_quotes(name) + " is written " + in_single_quotes(standard->second) +
+             " here (OpenSSL's names)";
     } else if (suites.tls13.contains(name)) {
-      text = in_quotes(name) + " is a TLS 1.3 suite: it belongs under cipher_suites";
+      text = in_single_quotes(name) + " is a TLS 1.3 suite: it belongs under cipher_suites";
     }
     notes.error(item("ciphers", i), text);
   }
@@ -102,9 +103,10 @@ void resolve_ciphers(const PolicySpec& spec, const Suites& suites, Policy& polic
       if (add_once(policy.cipher_suites, found->second)) append(policy.cipher_suite_list, name);
     } else if (suites.tls12.contains(name) || suites.standard.contains(name)) {
       notes.error(item("cipher_suites", i),
-                  in_quotes(name) + " is a TLS 1.2 cipher: it belongs under ciphers");
+                  in_single_quotes(name) + " is a TLS 1.2 cipher: it belongs under ciphers");
     } else {
-      notes.error(item("cipher_suites", i), in_quotes(name) + " is no TLS 1.3 suite that this OpenSSL has");
+      notes.error(item("cipher_suites", i),
+                  in_single_quotes(name) + " is no TLS 1.3 suite that this OpenSSL has");
     }
   }
 }
@@ -123,12 +125,12 @@ void resolve_groups(const PolicySpec& spec, Policy& policy, Notes& notes) {
       const std::string where = item("groups", i++);
       const GroupName* group = find_group(name);
       if (group == nullptr) {
-        notes.error(where, in_quotes(name) + " is no key-exchange group that Sallyport knows");
+        notes.error(where, in_single_quotes(name) + " is no key-exchange group that Sallyport knows");
         continue;
       }
       if (!has_group(std::string(group->openssl).c_str())) {
         if (asked)
-          notes.warning(where, in_quotes(name) + " is not in this OpenSSL (" +
+          notes.warning(where, in_single_quotes(name) + " is not in this OpenSSL (" +
                                    OpenSSL_version(OPENSSL_VERSION_STRING) + "): left out");
         continue;
       }
@@ -145,7 +147,7 @@ void resolve_alpn(const PolicySpec& spec, Policy& policy, Notes& notes) {
   for (std::size_t i = 0; i < spec.alpn.size(); ++i) {
     const std::string& name = spec.alpn[i];
     if (name != "h2" && name != "http/1.1") {
-      notes.error(item("alpn", i), in_quotes(name) + " is not spoken here: h2 and http/1.1 are");
+      notes.error(item("alpn", i), in_single_quotes(name) + " is not spoken here: h2 and http/1.1 are");
       continue;
     }
     if (!add_once(policy.alpn, name)) continue;

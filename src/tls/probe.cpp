@@ -10,6 +10,7 @@
 #include "probe_engine.hpp"
 #include "probe_hello.hpp"
 #include "suites.hpp"
+#include "wire.hpp"
 
 namespace sallyport::tls {
 
@@ -49,7 +50,7 @@ ProbeTarget as_kind(ProbeKind kind, ProbeTarget target) {
   return target;
 }
 
-std::string version_word(std::uint16_t version) {
+std::string probed_version(std::uint16_t version) {
   switch (version) {
     case 0:
       return {};
@@ -68,7 +69,7 @@ std::string version_word(std::uint16_t version) {
 }
 
 void name_parameters(ProbeResult& result) {
-  result.version = version_word(result.version_id);
+  result.version = probed_version(result.version_id);
   result.suite = suite_name(result.suite_id);
   result.forward_secret = suite_exchange(result.suite_id) != SuiteExchange::rsa;
 }
@@ -105,7 +106,7 @@ bool heard_enough(const AnswerReader& reader) {
   }
 }
 
-ProbeEnd end_of(const AnswerReader& reader, Status last) {
+ProbeEnd answer_end(const AnswerReader& reader, Status last) {
   switch (reader.state()) {
     case AnswerReader::State::sealed:
       return ProbeEnd::answered;
@@ -150,7 +151,7 @@ void ask_by_hand(net::BlockingSocket& socket, const ProbeTarget& target, base::I
     last = got.status;
     if (last == Status::ok) reader.feed({bytes.data(), got.size});
   }
-  result.end = end_of(reader, last);
+  result.end = answer_end(reader, last);
   result.silent = !reader.started();
   describe(reader.answer(), result);
 }

@@ -8,6 +8,8 @@
 
 #include "sallyport/config/cloudflare.hpp"
 
+#include "wire.hpp"
+
 namespace sallyport::tls {
 
 namespace {
@@ -19,25 +21,10 @@ std::string random_bytes(std::size_t size) {
   return bytes;
 }
 
-std::string u8(std::size_t n) {
-  return {static_cast<char>(n)};
-}
-std::string u16(std::size_t n) {
-  return {static_cast<char>(n >> 8), static_cast<char>(n)};
-}
-std::string with8(const std::string& body) {
-  return u8(body.size()) + body;
-}
-std::string with16(const std::string& body) {
-  return u16(body.size()) + body;
-}
 std::string list(const std::vector<std::uint16_t>& values) {
   std::string bytes;
   for (const std::uint16_t value : values) bytes += u16(value);
   return bytes;
-}
-std::string extension(std::uint16_t type, const std::string& body) {
-  return u16(type) + with16(body);
 }
 
 std::string key_share(std::uint16_t which) {
@@ -136,20 +123,7 @@ std::string hello_message(const HelloOffer& offer) {
   const std::string session_id = is13 ? random_bytes(32) : std::string();  // RFC 8446 §D.4
   const std::string body = u16(offer.legacy_version) + random_bytes(32) + with8(session_id) +
                            with16(list(offer.suites)) + with8(u8(0)) + with16(extensions_of(offer));
-  return u8(1) + u8(body.size() >> 16) + u16(body.size() & 0xffff) + body;
-}
-
-std::string hello_records(std::string_view message, std::size_t first) {
-  constexpr std::size_t kMostInRecord = 16384;
-  if (first == 0) first = kMostInRecord;
-  std::string records;
-  while (!message.empty()) {
-    const std::string_view part = message.substr(0, std::min(first, kMostInRecord));
-    records += u8(22) + u16(0x0301) + with16(std::string(part));
-    message.remove_prefix(part.size());
-    first = kMostInRecord;
-  }
-  return records;
+  return client_hello_message(body);
 }
 
 }  // namespace sallyport::tls

@@ -41,8 +41,6 @@ struct HelloOffer {
 
 // The handshake message, its 4-byte header included.
 [[nodiscard]] std::string hello_message(const HelloOffer& offer);
-// As records, the first of `first` bytes, the rest as large as a record may be. 0: not cut.
-[[nodiscard]] std::string hello_records(std::string_view message, std::size_t first = 0);
 
 // 1184 bytes that every implementation takes for an encapsulation key of ML-KEM-768: its
 // coefficients are below q (FIPS 203 §7.2).

@@ -30,13 +30,13 @@ constexpr std::array<ProbeKindText, kProbeKinds> kKinds{{
     {ProbeKind::resumption, "resumption", "a client that comes back with the session that it was given"},
 }};
 
-constexpr bool in_order() {
+constexpr bool kinds_in_order() {
   for (std::size_t i = 0; i < kKinds.size(); ++i) {
     if (static_cast<std::size_t>(kKinds[i].kind) != i) return false;
   }
   return true;
 }
-static_assert(in_order(), "one entry for each kind, in their order");
+static_assert(kinds_in_order(), "one entry for each kind, in their order");
 
 }  // namespace
 

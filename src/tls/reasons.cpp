@@ -91,7 +91,7 @@ constexpr std::array<ReasonText, kHandshakeReasons> kTable{{
      "report it with the log line, whose field openssl has the error"},
 }};
 
-constexpr bool in_order() {
+constexpr bool reasons_in_order() {
   for (std::size_t i = 0; i < kTable.size(); ++i) {
     if (static_cast<std::size_t>(kTable[i].reason) != i || kTable[i].cause.empty() ||
         kTable[i].remedy.empty()) {
@@ -100,7 +100,7 @@ constexpr bool in_order() {
   }
   return true;
 }
-static_assert(in_order(), "one entry for each reason, in their order");
+static_assert(reasons_in_order(), "one entry for each reason, in their order");
 
 }  // namespace
 

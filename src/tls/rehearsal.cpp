@@ -79,7 +79,7 @@ class Scene final : public HandshakeHandler {
 // The handshake messages in the clear that a server's flight begins with.
 std::string clear_messages(std::string_view flight) {
   std::string messages;
-  for (Bytes in(flight); in.left().size() >= 5;) {
+  for (ByteReader in(flight); in.left().size() >= 5;) {
     const std::uint8_t type = in.u8();
     in.take(2);
     const std::string_view record = in.take(in.u16());
@@ -89,7 +89,7 @@ std::string clear_messages(std::string_view flight) {
   return messages;
 }
 
-void read_server_hello(Bytes body, Rehearsal& to) {
+void read_server_hello(ByteReader body, Rehearsal& to) {
   // RFC 8446 §4.1.3: this random is a HelloRetryRequest.
   static constexpr unsigned char kRetry[] = {0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11};
   std::uint16_t version = body.u16();
@@ -101,7 +101,7 @@ void read_server_hello(Bytes body, Rehearsal& to) {
   body.take(3);
   while (body.left().size() >= 4) {
     const std::uint16_t type = body.u16();
-    Bytes inside(body.take(body.u16()));
+    ByteReader inside(body.take(body.u16()));
     if (type == 43) version = inside.u16();
     if (type == 51) to.group = inside.u16();
     if (type == 16) {
@@ -115,10 +115,10 @@ void read_server_hello(Bytes body, Rehearsal& to) {
 void read_flight(std::string_view flight, Rehearsal& to) {
   constexpr std::uint8_t kServerHello = 2, kServerKeyExchange = 12;
   const std::string messages = clear_messages(flight);
-  for (Bytes in(messages); in.left().size() >= 4;) {
+  for (ByteReader in(messages); in.left().size() >= 4;) {
     const std::uint8_t type = in.u8();
     const std::size_t high = in.u8();
-    Bytes body(in.take(high << 16 | in.u16()));
+    ByteReader body(in.take(high << 16 | in.u16()));
     if (type == kServerHello) read_server_hello(body, to);
     if (type == kServerKeyExchange && body.u8() == 3) to.group = body.u16();
   }

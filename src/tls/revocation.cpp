@@ -66,7 +66,7 @@ int look_up(X509_CRL* list, X509_REVOKED** found, const ASN1_INTEGER* serial, co
   return 0;
 }
 
-bool digest_of(EVP_PKEY* key, Digest& digest) {
+bool digest_of_key(EVP_PKEY* key, Digest& digest) {
   unsigned char* der = nullptr;
   const int size = i2d_PUBKEY(key, &der);
   if (size <= 0) return false;
@@ -88,7 +88,7 @@ std::span<const unsigned char> signed_part(std::span<const unsigned char> list) 
   return {begin, static_cast<std::size_t>(at - begin) + static_cast<std::size_t>(size)};
 }
 
-bool signature_holds(X509_CRL* list, EVP_PKEY* key) {
+bool list_signature_holds(X509_CRL* list, EVP_PKEY* key) {
   unsigned char* der = nullptr;
   const int size = i2d_X509_CRL(list, &der);
   if (size <= 0) return false;
@@ -109,9 +109,9 @@ bool signature_holds(X509_CRL* list, EVP_PKEY* key) {
 int check_signature(X509_CRL* list, EVP_PKEY* key) {
   auto* signer = static_cast<Signer*>(X509_CRL_get_meth_data(list));
   Digest digest{};
-  if (signer == nullptr || !digest_of(key, digest)) return 0;
+  if (signer == nullptr || !digest_of_key(key, digest)) return 0;
   if (const Digest* known = signer->key.load(std::memory_order_acquire)) return *known == digest ? 1 : 0;
-  if (!signature_holds(list, key)) return 0;
+  if (!list_signature_holds(list, key)) return 0;
   const auto* mine = new (std::nothrow) Digest(digest);
   const Digest* nobody = nullptr;
   if (mine != nullptr && !signer->key.compare_exchange_strong(nobody, mine, std::memory_order_acq_rel))

@@ -38,17 +38,17 @@ struct VersionName {
   std::string_view name;
   std::uint16_t id;
 };
-constexpr VersionName kVersions[] = {{"1.0", 0x0301}, {"1.1", 0x0302}, {"1.2", 0x0303}, {"1.3", 0x0304}};
+constexpr VersionName kRuleVersions[] = {{"1.0", 0x0301}, {"1.1", 0x0302}, {"1.2", 0x0303}, {"1.3", 0x0304}};
 
 std::optional<std::uint16_t> find_version(std::string_view name) {
-  for (const VersionName& version : kVersions) {
+  for (const VersionName& version : kRuleVersions) {
     if (version.name == name) return version.id;
   }
   return std::nullopt;
 }
 
 // "0xc02f": what has no name here, as log lines show it.
-std::optional<std::uint16_t> code_point(std::string_view text) {
+std::optional<std::uint16_t> parse_code_point(std::string_view text) {
   if (!text.starts_with("0x") || text.size() > 6) return std::nullopt;
   std::uint16_t value = 0;
   const auto [end, ec] = std::from_chars(text.data() + 2, text.data() + text.size(), value, 16);
@@ -110,7 +110,7 @@ class Compiler {
   template <class Find, class Names>
   std::optional<std::uint16_t> value(const std::string& where, std::string_view name, const Find& find,
                                      std::string_view kind, const Names& names) {
-    if (const auto number = code_point(name)) {
+    if (const auto number = parse_code_point(name)) {
       if (is_grease(*number)) return wrong(where, in_quotes(name) + " is GREASE, which no rule sees");
       return number;
     }

@@ -12,7 +12,7 @@ namespace {
 
 using config::in_quotes;
 
-std::string item(std::size_t i) {
+std::string rule_item(std::size_t i) {
   return "rules[" + std::to_string(i) + "]";
 }
 
@@ -130,8 +130,8 @@ void check_order(const Rules& rules, Notes& notes) {
   for (std::size_t i = 1; i < rules.size(); ++i) {
     for (std::size_t j = 0; j < i; ++j) {
       if (!covers(rules[j].when, rules[i].when)) continue;
-      notes.warning(item(i), "the rule " + in_quotes(rules[i].name) + " is never reached: " +
-                                 in_quotes(rules[j].name) + " before it takes all it would");
+      notes.warning(rule_item(i), "the rule " + in_quotes(rules[i].name) + " is never reached: " +
+                                      in_quotes(rules[j].name) + " before it takes all it would");
       break;
     }
   }
@@ -179,12 +179,13 @@ void check_names(const Rules& rules, const ReachableNames& names, const std::str
       if (reachable(pattern, names)) continue;
       ++dead;
       notes.warning(
-          where + "." + item(i),
+          where + "." + rule_item(i),
           (pattern.empty() ? std::string("no host of this policy is met without a server name")
                            : "no host of this policy can be asked for by the name " + in_quotes(pattern)));
     }
     if (dead != 0 && dead == patterns.size()) {
-      notes.warning(where + "." + item(i), "so the rule " + in_quotes(rules[i].name) + " can never match");
+      notes.warning(where + "." + rule_item(i),
+                    "so the rule " + in_quotes(rules[i].name) + " can never match");
     }
   }
 }

@@ -4,15 +4,16 @@
 #include <array>
 #include <string_view>
 
+#include "extension_types.hpp"
 #include "suites.hpp"
+#include "wire.hpp"
 
 namespace sallyport::tls {
 
 namespace {
 
-using Bytes = std::span<const std::uint8_t>;
+using AnswerBytes = std::span<const std::uint8_t>;
 
-constexpr std::size_t kRecordHeader = 5;
 constexpr std::size_t kMaxRecord = 16384 + 2048;  // ciphertext of TLS 1.2 (RFC 5246 §6.2.3)
 
 // The random of a HelloRetryRequest: SHA-256 of its name (RFC 8446 §4.1.3).
@@ -21,19 +22,19 @@ constexpr std::array<std::uint8_t, 32> kRetryRandom{
     0xc2, 0xa2, 0x11, 0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c};
 
 // Reads fields off the front; once one did not fit, everything is empty and good() is false.
-class Cursor {
+class AnswerCursor {
  public:
-  explicit Cursor(Bytes bytes) noexcept : bytes_(bytes) {}
+  explicit AnswerCursor(AnswerBytes bytes) noexcept : bytes_(bytes) {}
   [[nodiscard]] bool good() const noexcept { return good_; }
   [[nodiscard]] bool empty() const noexcept { return bytes_.empty(); }
 
-  Bytes take(std::size_t n) noexcept {
+  AnswerBytes take(std::size_t n) noexcept {
     if (n > bytes_.size()) {
       good_ = false;
       bytes_ = {};
       return {};
     }
-    const Bytes front = bytes_.first(n);
+    const AnswerBytes front = bytes_.first(n);
     bytes_ = bytes_.subspan(n);
     return front;
   }
@@ -43,10 +44,10 @@ class Cursor {
     return value;
   }
   std::uint16_t u16() noexcept { return static_cast<std::uint16_t>(number(2)); }
-  Bytes vector(std::size_t width) noexcept { return take(number(width)); }
+  AnswerBytes vector(std::size_t width) noexcept { return take(number(width)); }
 
  private:
-  Bytes bytes_;
+  AnswerBytes bytes_;
   bool good_ = true;
 };
 
@@ -65,7 +66,7 @@ enum Content : std::uint8_t { kChangeCipherSpec = 20, kAlert = 21, kHandshake = 
 }  // namespace
 
 AnswerReader::State AnswerReader::feed(std::span<const char> bytes) {
-  Bytes in(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
+  AnswerBytes in(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
   if (!in.empty()) started_ = true;
   while (state_ == State::need_more && !in.empty()) take(in);
   if (state_ == State::not_tls) line(in);
@@ -73,11 +74,11 @@ AnswerReader::State AnswerReader::feed(std::span<const char> bytes) {
 }
 
 // One piece of the record at hand: first its header, then its body.
-void AnswerReader::take(Bytes& in) {
+void AnswerReader::take(AnswerBytes& in) {
   const std::size_t whole = record_.size() < kRecordHeader
                                 ? kRecordHeader
                                 : kRecordHeader + (static_cast<std::size_t>(record_[3]) << 8 | record_[4]);
-  const Bytes part = in.first(std::min(in.size(), whole - record_.size()));
+  const AnswerBytes part = in.first(std::min(in.size(), whole - record_.size()));
   in = in.subspan(part.size());
   record_.insert(record_.end(), part.begin(), part.end());
   const bool header = whole == kRecordHeader;
@@ -102,7 +103,7 @@ void AnswerReader::take_header() {
 }
 
 void AnswerReader::end_record() {
-  const Bytes body = Bytes(record_).subspan(kRecordHeader);
+  const AnswerBytes body = AnswerBytes(record_).subspan(kRecordHeader);
   switch (record_[0]) {
     case kAlert:
       take_alert();
@@ -145,7 +146,7 @@ void AnswerReader::take_alert() {
 void AnswerReader::take_messages() {
   std::size_t at = 0;
   while (state_ == State::need_more && handshake_.size() - at >= 4) {
-    const Bytes rest = Bytes(handshake_).subspan(at);
+    const AnswerBytes rest = AnswerBytes(handshake_).subspan(at);
     const std::size_t size = std::size_t{rest[1]} << 16 | std::size_t{rest[2]} << 8 | rest[3];
     if (size > kMaxMessage) {
       state_ = State::broken;
@@ -158,7 +159,7 @@ void AnswerReader::take_messages() {
   handshake_.erase(handshake_.begin(), handshake_.begin() + static_cast<std::ptrdiff_t>(at));
 }
 
-void AnswerReader::message(std::uint8_t type, Bytes body) {
+void AnswerReader::message(std::uint8_t type, AnswerBytes body) {
   if (type != kServerHello && !answer_.hello) {
     state_ = State::broken;
     return;
@@ -188,15 +189,15 @@ void AnswerReader::message(std::uint8_t type, Bytes body) {
   }
 }
 
-void AnswerReader::server_hello(Bytes body) {
-  Cursor in(body);
+void AnswerReader::server_hello(AnswerBytes body) {
+  AnswerCursor in(body);
   const std::uint16_t legacy_version = in.u16();
-  const Bytes random = in.take(32);
-  const Bytes session_id = in.vector(1);
+  const AnswerBytes random = in.take(32);
+  const AnswerBytes session_id = in.vector(1);
   const std::uint16_t suite = in.u16();
   in.take(1);  // compression
   const bool bare = in.good() && in.empty();
-  const Bytes list = bare ? Bytes() : in.vector(2);
+  const AnswerBytes list = bare ? AnswerBytes() : in.vector(2);
   if (!in.good() || !in.empty() || session_id.size() > 32 || answer_.hello) {
     state_ = State::broken;
     return;
@@ -217,22 +218,19 @@ void AnswerReader::server_hello(Bytes body) {
   if (!retry && answer_.version >= kTls13) state_ = State::sealed;
 }
 
-void AnswerReader::extensions(Bytes list) {
-  constexpr std::uint16_t kAlpn = 16;
-  constexpr std::uint16_t kSupportedVersions = 43;
-  constexpr std::uint16_t kKeyShare = 51;
-  Cursor in(list);
+void AnswerReader::extensions(AnswerBytes list) {
+  AnswerCursor in(list);
   while (in.good() && !in.empty()) {
     const std::uint16_t type = in.u16();
-    Cursor body(in.vector(2));
+    AnswerCursor body(in.vector(2));
     if (!in.good()) break;
     if (type == kSupportedVersions) {
       answer_.version = body.u16();
     } else if (type == kKeyShare) {
       answer_.group = body.u16();  // in both forms: with the key, or the group alone
     } else if (type == kAlpn) {
-      Cursor names(body.vector(2));
-      const Bytes name = names.vector(1);
+      AnswerCursor names(body.vector(2));
+      const AnswerBytes name = names.vector(1);
       answer_.alpn.assign(name.begin(), name.end());
       if (!names.good()) state_ = State::broken;
     }
@@ -241,10 +239,10 @@ void AnswerReader::extensions(Bytes list) {
   if (!in.good()) state_ = State::broken;
 }
 
-void AnswerReader::certificate(Bytes body) {
-  Cursor in(body);
-  Cursor list(in.vector(3));
-  const Bytes leaf = list.empty() ? Bytes() : list.vector(3);
+void AnswerReader::certificate(AnswerBytes body) {
+  AnswerCursor in(body);
+  AnswerCursor list(in.vector(3));
+  const AnswerBytes leaf = list.empty() ? AnswerBytes() : list.vector(3);
   if (!in.good() || !list.good()) {
     state_ = State::broken;
     return;
@@ -253,8 +251,8 @@ void AnswerReader::certificate(Bytes body) {
 }
 
 // Only what is read of it is checked: the rest is a signature that no one here can verify.
-void AnswerReader::key_exchange(Bytes body) {
-  Cursor in(body);
+void AnswerReader::key_exchange(AnswerBytes body) {
+  AnswerCursor in(body);
   switch (suite_exchange(answer_.suite)) {
     case SuiteExchange::ecdhe: {
       constexpr std::size_t kNamedCurve = 3;
@@ -274,7 +272,7 @@ void AnswerReader::key_exchange(Bytes body) {
   if (!in.good()) state_ = State::broken;
 }
 
-void AnswerReader::line(Bytes bytes) {
+void AnswerReader::line(AnswerBytes bytes) {
   for (const std::uint8_t byte : bytes) {
     if (line_done()) return;
     line_over_ = byte == '\n';

@@ -11,10 +11,6 @@ namespace sallyport::tls {
 
 namespace {
 
-int version_number(Version version) {
-  return version == Version::tls12 ? TLS1_2_VERSION : TLS1_3_VERSION;
-}
-
 // Our order decides. A client without ALPN does not come here; one without a common protocol is
 // told so (RFC 7301 §3.2) and not left to guess.
 int choose_alpn(SSL*, const unsigned char** out, unsigned char* out_size, const unsigned char* in,

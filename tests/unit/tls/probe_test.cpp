@@ -11,18 +11,9 @@
 #include "catch.hpp"
 #include "probe_hello.hpp"
 #include "suites.hpp"
+#include "wire.hpp"
 
 using namespace sallyport::tls;
-
-namespace {
-
-std::vector<std::uint16_t> values(const U16View& view) {
-  std::vector<std::uint16_t> list;
-  for (const std::uint16_t value : view) list.push_back(value);
-  return list;
-}
-
-}  // namespace
 
 TEST_CASE("Cloudflare's offer stands in the hello in its order") {
   HelloOffer offer = cloudflare_offer();
@@ -33,12 +24,12 @@ TEST_CASE("Cloudflare's offer stands in the hello in its order") {
   REQUIRE(reader.feed(hello_records(message)) == HelloReader::State::complete);
   const ClientHello& hello = reader.hello();
   CHECK(hello.sni == "www.example.com");
-  CHECK(values(hello.cipher_suites) == std::vector<std::uint16_t>{0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f,
-                                                                  0xc013, 0x009c, 0x002f, 0xc02c, 0xc030,
-                                                                  0xc028, 0x0035});
+  CHECK(values_of(hello.cipher_suites) == std::vector<std::uint16_t>{0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f,
+                                                                     0xc013, 0x009c, 0x002f, 0xc02c, 0xc030,
+                                                                     0xc028, 0x0035});
   CHECK(offers_as_cloudflare(hello.cipher_suites));
-  CHECK(values(hello.groups) == std::vector<std::uint16_t>{0x11ec, 0x001d, 0x0017, 0x0018});
-  CHECK(values(hello.supported_versions) == std::vector<std::uint16_t>{0x0304, 0x0303});
+  CHECK(values_of(hello.groups) == std::vector<std::uint16_t>{0x11ec, 0x001d, 0x0017, 0x0018});
+  CHECK(values_of(hello.supported_versions) == std::vector<std::uint16_t>{0x0304, 0x0303});
   CHECK(hello.offers_key_share(0x11ec));
   CHECK(hello.offers_key_share(0x001d));
   CHECK((hello.alpn.contains("h2") && hello.alpn.contains("http/1.1")));
@@ -52,7 +43,7 @@ TEST_CASE("a hello may be cut into records anywhere") {
     CHECK(records.size() == message.size() + 10);
     REQUIRE(reader.feed(records) == HelloReader::State::complete);
     CHECK(reader.hello().segmented);
-    CHECK(values(reader.hello().supported_versions) == std::vector<std::uint16_t>{0x0304});
+    CHECK(values_of(reader.hello().supported_versions) == std::vector<std::uint16_t>{0x0304});
   }
 }
 
