@@ -3,6 +3,7 @@
 
 #include "sallyport/tls/cloudflare.hpp"
 
+#include "cloudflare_errors.hpp"
 #include "doctor.hpp"
 
 namespace sallyport::cli {
@@ -11,8 +12,6 @@ namespace {
 
 using tls::ChainFinding;
 using tls::ChainReason;
-
-constexpr std::uint16_t kInvalid = 526;
 
 bool is_of_dates(const ChainFinding& finding) {
   return finding.reason == ChainReason::expired || finding.reason == ChainReason::not_yet_valid ||
@@ -59,9 +58,9 @@ class Examination {
       const auto root = tls::describe(report.certificates[best.certificates.back()].certificate.get());
       scribe_.ok("chain", file_ + ": complete to " + root.subject);
     } else if (tls::describe(certificate_.leaf()).self_signed) {
-      scribe_.fail("chain", file_ + ": self-signed", kRemedy, kInvalid);
+      scribe_.fail("chain", file_ + ": self-signed", kRemedy, kBadCertificate);
     } else {
-      scribe_.fail("chain", file_ + ": " + joined(problems, "; "), kRemedy, kInvalid);
+      scribe_.fail("chain", file_ + ": " + joined(problems, "; "), kRemedy, kBadCertificate);
     }
   }
 
@@ -79,10 +78,10 @@ class Examination {
     }
     if (!missing.empty()) {
       of_host_.fail("names", file_ + ": not for " + joined(missing),
-                    "have it issued for these names; a wildcard stands for one label", kInvalid);
+                    "have it issued for these names; a wildcard stands for one label", kBadCertificate);
     } else if (anything) {
       of_host_.warn("names", file_ + ": shown for any name, and good for " + joined(certificate_.dns_names()),
-                    "name the hosts that are served instead of \"*\"", kInvalid);
+                    "name the hosts that are served instead of \"*\"", kBadCertificate);
     } else {
       of_host_.ok("names", file_ + ": good for " + joined(host_.names));
     }
@@ -95,10 +94,10 @@ class Examination {
       scribe_.ok("dates", file_ + ": until " + date_text(certificate_.not_after()));
     } else if (finding->reason == ChainReason::near_expiry) {
       scribe_.warn("dates", file_ + ": " + finding->text, "put the new one in its place and reload",
-                   kInvalid);
+                   kBadCertificate);
     } else {
       scribe_.fail("dates", file_ + ": " + finding->text, "put the new one in its place and reload",
-                   kInvalid);
+                   kBadCertificate);
     }
   }
 
@@ -108,7 +107,7 @@ class Examination {
       scribe_.ok("key", text);
     } else {
       scribe_.fail("key", text + ", with which Cloudflare takes no handshake",
-                   "use RSA, or ECDSA with P-256 or P-384", 525);
+                   "use RSA, or ECDSA with P-256 or P-384", kHandshakeFailed);
     }
   }
 

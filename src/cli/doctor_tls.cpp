@@ -6,13 +6,12 @@
 #include "sallyport/tls/cloudflare.hpp"
 #include "sallyport/tls/version.hpp"
 
+#include "cloudflare_errors.hpp"
 #include "doctor.hpp"
 
 namespace sallyport::cli {
 
 namespace {
-
-constexpr std::uint16_t kHandshakeFailed = 525;
 
 bool has(const std::vector<std::string>& list, std::string_view item) {
   return std::find(list.begin(), list.end(), item) != list.end();

@@ -14,7 +14,7 @@ namespace {
 
 namespace json = boost::json;
 
-struct Subject {
+struct CapturedHello {
   tls::Capture capture;
   const tls::ClientHello& hello;
   tls::Explanation offer;
@@ -56,7 +56,7 @@ void line(const char* what, const std::string& text) {
   std::printf("  %-15s %s\n", what, text.c_str());
 }
 
-void print_offer(const Subject& subject) {
+void print_offer(const CapturedHello& subject) {
   const tls::Capture& capture = subject.capture;
   const tls::ClientHello& hello = subject.hello;
   std::printf("A ClientHello of %zu bytes, from %s\n", capture.records.size(),
@@ -129,7 +129,7 @@ json::value text_or_null(std::string_view text) {
   return text.empty() ? json::value(nullptr) : json::value(text);
 }
 
-json::object offer_json(const Subject& subject) {
+json::object offer_json(const CapturedHello& subject) {
   json::object to;
   to["form"] = to_string(subject.capture.form);
   to["bytes"] = subject.capture.records.size();
@@ -189,7 +189,7 @@ int explain_capture(std::string_view file, const ExplainArguments& arguments, co
     std::fprintf(stderr, "%s: its ClientHello cannot be read\n", arguments.file.c_str());
     return kFailed;
   }
-  const Subject subject{std::move(*captured), reader.hello(), tls::offer_of(reader.hello())};
+  const CapturedHello subject{std::move(*captured), reader.hello(), tls::offer_of(reader.hello())};
   std::optional<tls::Rehearsal> rehearsal;
   std::uint32_t listener = 0;
   if (trial != nullptr) {

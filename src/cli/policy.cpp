@@ -32,7 +32,7 @@ json::array array_of(const Names& names) {
 }
 
 // One policy with what is to be said of it: a profile's values, or a file's.
-struct Subject {
+struct ShownPolicy {
   config::TlsPolicy policy;
   const config::Profile* profile = nullptr;  // whose values it has, or started from
   bool of_file = false;
@@ -107,7 +107,7 @@ std::string groups_text(const config::TlsPolicy& policy) {
 
 // ---- text ----------------------------------------------------------------------------------
 
-void print_text(const Subject& subject) {
+void print_text(const ShownPolicy& subject) {
   const config::TlsPolicy& policy = subject.policy;
   const config::Profile& profile = *subject.profile;
   const auto line = [](const char* what, const std::string& text) {
@@ -148,7 +148,7 @@ void print_text(const Subject& subject) {
 
 // ---- JSON ----------------------------------------------------------------------------------
 
-json::object json_of(const Subject& subject) {
+json::object json_of(const ShownPolicy& subject) {
   const config::TlsPolicy& policy = subject.policy;
   json::object to;
   to["name"] = subject.name();
@@ -181,10 +181,10 @@ json::object json_of(const Subject& subject) {
 
 // ---- which ---------------------------------------------------------------------------------
 
-std::vector<Subject> of_file(const config::Model& model) {
-  std::vector<Subject> list;
+std::vector<ShownPolicy> of_file(const config::Model& model) {
+  std::vector<ShownPolicy> list;
   for (const config::TlsPolicy& policy : model.tls.policies) {
-    Subject subject{policy, &config::profile(policy.profile), true, {}};
+    ShownPolicy subject{policy, &config::profile(policy.profile), true, {}};
     for (const config::Host& host : model.hosts) {
       if (host.policy == policy.name) subject.hosts.push_back(host.names.empty() ? "?" : host.names.front());
     }
@@ -193,15 +193,15 @@ std::vector<Subject> of_file(const config::Model& model) {
   return list;
 }
 
-std::vector<Subject> of_profiles() {
-  std::vector<Subject> list;
+std::vector<ShownPolicy> of_profiles() {
+  std::vector<ShownPolicy> list;
   for (const config::Profile& profile : config::profiles())
     list.push_back({profile.values, &profile, false, {}});
   return list;
 }
 
-void print_list(const std::vector<Subject>& subjects) {
-  for (const Subject& subject : subjects) {
+void print_list(const std::vector<ShownPolicy>& subjects) {
+  for (const ShownPolicy& subject : subjects) {
     const std::string name(subject.name());
     const std::string about = subject.of_file ? "profile " + std::string(subject.profile->name) + ", " +
                                                     std::to_string(subject.policy.rules.size()) +
@@ -214,7 +214,7 @@ void print_list(const std::vector<Subject>& subjects) {
 }  // namespace
 
 int policy(const PolicyArguments& arguments) {
-  std::vector<Subject> subjects;
+  std::vector<ShownPolicy> subjects;
   if (!arguments.config.empty()) {
     const config::Loaded loaded = config::load_and_validate(arguments.config);
     if (report(loaded.problems)) return kFailed;
@@ -222,15 +222,15 @@ int policy(const PolicyArguments& arguments) {
   }
   // A file's own policy hides a profile of its name.
   if (arguments.config.empty() || !arguments.name.empty()) {
-    for (Subject& profile : of_profiles()) subjects.push_back(std::move(profile));
+    for (ShownPolicy& profile : of_profiles()) subjects.push_back(std::move(profile));
   }
-  const auto named = [&](const Subject& subject) { return arguments.name == subject.name(); };
+  const auto named = [&](const ShownPolicy& subject) { return arguments.name == subject.name(); };
   if (!arguments.name.empty()) {
     const auto found = std::find_if(subjects.begin(), subjects.end(), named);
     if (found == subjects.end()) {
       std::vector<std::string_view> known;
       known.reserve(subjects.size());
-      for (const Subject& s : subjects) known.push_back(s.name());
+      for (const ShownPolicy& s : subjects) known.push_back(s.name());
       std::fprintf(stderr, "there is no profile%s %s%s\n", arguments.config.empty() ? "" : " or policy",
                    config::in_quotes(arguments.name).c_str(),
                    config::did_you_mean(arguments.name, known).c_str());
@@ -248,7 +248,7 @@ int policy(const PolicyArguments& arguments) {
     return kOk;
   }
   json::array all;
-  for (const Subject& subject : subjects) all.push_back(json_of(subject));
+  for (const ShownPolicy& subject : subjects) all.push_back(json_of(subject));
   std::printf("%s\n", json::serialize(all).c_str());
   return kOk;
 }

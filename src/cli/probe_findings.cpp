@@ -5,6 +5,7 @@
 
 #include "sallyport/tls/explain.hpp"
 
+#include "cloudflare_errors.hpp"
 #include "probe_judge.hpp"
 
 namespace sallyport::cli {
@@ -16,7 +17,7 @@ using tls::HandshakeReason;
 using tls::ProbeEnd;
 using tls::ProbeKind;
 using tls::ProbeResult;
-using Severity = ProbeFinding::Severity;
+using ProbeSeverity = ProbeFinding::Severity;
 
 // The gateway's table is written for a page; a line has no use for its quotes.
 std::string remedy(HandshakeReason reason) {
@@ -24,10 +25,6 @@ std::string remedy(HandshakeReason reason) {
   std::erase(text, '`');
   return text;
 }
-
-constexpr int kHandshakeFailed = 525;
-constexpr int kBadCertificate = 526;
-constexpr int kUnknownError = 520;
 
 class Judgement {
  public:
@@ -54,16 +51,18 @@ class Judgement {
  private:
   using Kinds = std::vector<ProbeKind>;
 
-  void tell(Severity severity, std::string_view name, std::string text, int cloudflare, Kinds kinds) {
+  void tell(ProbeSeverity severity, std::string_view name, std::string text, int cloudflare, Kinds kinds) {
     explained_.insert(explained_.end(), kinds.begin(), kinds.end());
     report_.findings.push_back({severity, name, std::move(text), cloudflare, std::move(kinds)});
   }
   // Says nothing about whether those clients get in.
-  void tell_of_chain(Severity severity, std::string_view name, std::string text, const ProbeChain& chain) {
-    const int code = severity == Severity::fail ? kBadCertificate : 0;
+  void tell_of_chain(ProbeSeverity severity, std::string_view name, std::string text,
+                     const ProbeChain& chain) {
+    const int code = severity == ProbeSeverity::fail ? kBadCertificate : 0;
     report_.findings.push_back({severity, name, std::move(text), code, chain.kinds});
   }
-  void tell(Severity severity, HandshakeReason reason, const std::string& what, int cloudflare, Kinds kinds) {
+  void tell(ProbeSeverity severity, HandshakeReason reason, const std::string& what, int cloudflare,
+            Kinds kinds) {
     tell(severity, to_string(reason), what + ": " + remedy(reason), cloudflare, std::move(kinds));
   }
 
@@ -85,12 +84,12 @@ class Judgement {
   void nobody_gets_in();
   [[nodiscard]] bool all_end_alike(const Kinds& kinds) const;
   void cloudflare();
-  void cloudflare_suites(Severity severity, int code, Kinds kinds);
+  void cloudflare_suites(ProbeSeverity severity, int code, Kinds kinds);
   void pieces();
   void versions();
   void groups();
   void key_types();
-  void key_type(ProbeKind kind, ProbeKind other, Severity severity, const char* takes, const char* has);
+  void key_type(ProbeKind kind, ProbeKind other, ProbeSeverity severity, const char* takes, const char* has);
   void protocols();
   void http(ProbeKind kind);
   void client_certificate();
@@ -126,29 +125,29 @@ void Judgement::nobody_gets_in() {
   const HandshakeReason reason = rows_.row(kinds.front())->reason;
   if (first.end == ProbeEnd::not_tls) {
     const bool http = first.detail.starts_with("HTTP/");
-    tell(Severity::fail, to_string(reason),
+    tell(ProbeSeverity::fail, to_string(reason),
          std::string("the port does not speak TLS but ") + (http ? "plain HTTP" : "another protocol") +
              " (it said '" + first.detail +
              "'): have the server speak TLS there, or name the port on which it does",
          kHandshakeFailed, kinds);
   } else if (first.end == ProbeEnd::alert && reason == HandshakeReason::unknown_sni) {
-    tell(Severity::fail, reason, "the server has no host for the name '" + report_.sni + "'",
+    tell(ProbeSeverity::fail, reason, "the server has no host for the name '" + report_.sni + "'",
          kHandshakeFailed, kinds);
   } else if (first.end == ProbeEnd::alert && reason == HandshakeReason::client_cert_missing) {
-    tell(Severity::fail, reason, "the server requires a client certificate", kUnknownError, kinds);
+    tell(ProbeSeverity::fail, reason, "the server requires a client certificate", kUnknownError, kinds);
   } else if (first.end == ProbeEnd::alert) {
-    tell(Severity::fail, to_string(reason),
+    tell(ProbeSeverity::fail, to_string(reason),
          "the server refuses every client alike (" + rows_.row(kinds.front())->note +
              "): it has no certificate for the name, or its versions, suites and groups fit nobody: see its "
              "log and what it is configured to take",
          kHandshakeFailed, kinds);
   } else if (first.end == ProbeEnd::timeout && first.silent) {
-    tell(Severity::fail, to_string(reason),
+    tell(ProbeSeverity::fail, to_string(reason),
          "the server takes connections and says nothing: its process hangs or is out of workers, or another "
          "protocol is spoken there (does it expect a PROXY protocol header?)",
          kHandshakeFailed, kinds);
   } else if (first.silent && (first.end == ProbeEnd::closed || first.end == ProbeEnd::reset)) {
-    tell(Severity::fail, to_string(reason),
+    tell(ProbeSeverity::fail, to_string(reason),
          std::string("the server ") + (first.end == ProbeEnd::closed ? "closes" : "resets") +
              " every connection without a byte: it does not let this address in, is over a limit, or expects "
              "a "
@@ -159,7 +158,7 @@ void Judgement::nobody_gets_in() {
 
 // ---- the handshake -------------------------------------------------------------------------
 
-void Judgement::cloudflare_suites(Severity severity, int code, Kinds kinds) {
+void Judgement::cloudflare_suites(ProbeSeverity severity, int code, Kinds kinds) {
   const HandshakeReason reason = rows_.row(kinds.front())->reason;
   const bool groups = reason == HandshakeReason::no_shared_group;
   std::string other;
@@ -194,11 +193,11 @@ void Judgement::cloudflare() {
          {ProbeKind::cloudflare_12, ProbeKind::split_hello, ProbeKind::split_records}) {
       if (rows_.fails(kind)) kinds.push_back(kind);
     }
-    cloudflare_suites(Severity::fail, kHandshakeFailed, std::move(kinds));
+    cloudflare_suites(ProbeSeverity::fail, kHandshakeFailed, std::move(kinds));
   } else if (old_fails && is_set_problem(rows_.row(ProbeKind::cloudflare_12)->reason)) {
     // TLS 1.3 hides it, as long as that is spoken.
     const bool hidden = rows_.row(ProbeKind::cloudflare_13) != nullptr;
-    cloudflare_suites(hidden ? Severity::warn : Severity::fail, hidden ? 0 : kHandshakeFailed,
+    cloudflare_suites(hidden ? ProbeSeverity::warn : ProbeSeverity::fail, hidden ? 0 : kHandshakeFailed,
                       {ProbeKind::cloudflare_12});
   }
   const bool small_works = rows_.works(ProbeKind::tls13) || rows_.works(ProbeKind::tls12);
@@ -207,7 +206,7 @@ void Judgement::cloudflare() {
   for (const ProbeKind kind : {ProbeKind::tls13_mlkem, ProbeKind::split_hello, ProbeKind::split_records}) {
     if (rows_.fails(kind)) kinds.push_back(kind);
   }
-  tell(Severity::fail, "large_hello",
+  tell(ProbeSeverity::fail, "large_hello",
        "a hello of 1.7 KB with X25519MLKEM768 fails (" + rows_.row(ProbeKind::cloudflare_13)->note +
            ") where a small one does not: look for a middlebox or a TLS library that does not take large or "
            "post-quantum hellos",
@@ -217,14 +216,14 @@ void Judgement::cloudflare() {
 void Judgement::pieces() {
   if (!rows_.works(ProbeKind::cloudflare_13)) return;
   if (rows_.fails(ProbeKind::split_hello)) {
-    tell(Severity::fail, "split_hello",
+    tell(ProbeSeverity::fail, "split_hello",
          "a hello that comes in two TCP segments fails (" + rows_.row(ProbeKind::split_hello)->note +
              ") where the same in one does not: something reads once and does not wait for the rest, which "
              "post-quantum hellos need; update the server, or what inspects SNI before it",
          kHandshakeFailed, {ProbeKind::split_hello});
   }
   if (rows_.fails(ProbeKind::split_records)) {
-    tell(Severity::warn, "split_records",
+    tell(ProbeSeverity::warn, "split_records",
          "a hello in two TLS records fails (" + rows_.row(ProbeKind::split_records)->note +
              ") where the same in one does not: few clients send such, but RFC 8446 §5.1 allows it; update "
              "the "
@@ -238,7 +237,7 @@ void Judgement::versions() {
     Kinds kinds{ProbeKind::tls13};
     if (failed_for(ProbeKind::tls13_mlkem, HandshakeReason::unsupported_version))
       kinds.push_back(ProbeKind::tls13_mlkem);
-    tell(Severity::warn, "no_tls13",
+    tell(ProbeSeverity::warn, "no_tls13",
          "the server does not speak TLS 1.3: handshakes take a round trip more and have no post-quantum key "
          "exchange; allow it",
          0, std::move(kinds));
@@ -247,19 +246,19 @@ void Judgement::versions() {
     Kinds kinds{ProbeKind::tls12};
     if (failed_for(ProbeKind::cloudflare_12, HandshakeReason::unsupported_version))
       kinds.push_back(ProbeKind::cloudflare_12);
-    tell(Severity::info, "no_tls12",
+    tell(ProbeSeverity::info, "no_tls12",
          "the server speaks TLS 1.3 alone: Cloudflare and browsers do, clients from before 2018 are refused",
          0, std::move(kinds));
   }
   if (rows_.works(ProbeKind::legacy)) {
-    tell(Severity::warn, "old_version",
+    tell(ProbeSeverity::warn, "old_version",
          "the server still speaks " + result(ProbeKind::legacy).version +
              ", which is forbidden since RFC 8996: allow TLS 1.2 and 1.3 alone",
          0, {ProbeKind::legacy});
   }
   for (const ProbeKind kind : {ProbeKind::tls12, ProbeKind::cloudflare_12}) {
     if (!rows_.works(kind) || result(kind).forward_secret) continue;
-    tell(Severity::warn, "no_forward_secrecy",
+    tell(ProbeSeverity::warn, "no_forward_secrecy",
          "a client of TLS 1.2 is given " + result(kind).suite +
              ", without forward secrecy: who gets the key can read all that was ever recorded; put ECDHE "
              "suites "
@@ -271,7 +270,7 @@ void Judgement::versions() {
 
 void Judgement::groups() {
   if (rows_.works(ProbeKind::tls13_mlkem) && result(ProbeKind::tls13_mlkem).group != "X25519MLKEM768") {
-    tell(Severity::info, "no_post_quantum",
+    tell(ProbeSeverity::info, "no_post_quantum",
          "the server does not take X25519MLKEM768 (it chose " + result(ProbeKind::tls13_mlkem).group +
              "): what is recorded today can be read once there are quantum computers; OpenSSL 3.5 has it",
          0, {ProbeKind::tls13_mlkem});
@@ -283,7 +282,7 @@ void Judgement::groups() {
   if (kinds.empty()) return;
   const std::string group = result(kinds.front()).group;
   tell(
-      Severity::warn, "hello_retry",
+      ProbeSeverity::warn, "hello_retry",
       "the server asks for a second hello, with " + group +
           ": each new connection of a common client takes one more round trip; put X25519MLKEM768 and X25519 "
           "first in its groups",
@@ -291,7 +290,7 @@ void Judgement::groups() {
 }
 
 // Nothing to speak of while clients of the other kind get in.
-void Judgement::key_type(ProbeKind kind, ProbeKind other, Severity severity, const char* takes,
+void Judgement::key_type(ProbeKind kind, ProbeKind other, ProbeSeverity severity, const char* takes,
                          const char* has) {
   if (!rows_.fails(kind) || !rows_.works(other)) return;
   const HandshakeReason reason = rows_.row(kind)->reason;
@@ -303,8 +302,8 @@ void Judgement::key_type(ProbeKind kind, ProbeKind other, Severity severity, con
 }
 
 void Judgement::key_types() {
-  key_type(ProbeKind::ecdsa_only, ProbeKind::rsa_only, Severity::info, "ECDSA", "RSA");
-  key_type(ProbeKind::rsa_only, ProbeKind::ecdsa_only, Severity::warn, "RSA", "ECDSA");
+  key_type(ProbeKind::ecdsa_only, ProbeKind::rsa_only, ProbeSeverity::info, "ECDSA", "RSA");
+  key_type(ProbeKind::rsa_only, ProbeKind::ecdsa_only, ProbeSeverity::warn, "RSA", "ECDSA");
 }
 
 // ---- HTTP ----------------------------------------------------------------------------------
@@ -319,29 +318,30 @@ void Judgement::http(ProbeKind kind) {
   const bool alike = other != nullptr && other->talk && !other->talk->h2 && other->talk->end == talk.end;
   if (kind == ProbeKind::http1_only && alike) kinds.push_back(ProbeKind::no_alpn);
   if (talk.h2 && talk.end != ProbeEnd::done) {
-    tell(Severity::fail, "h2_not_spoken",
+    tell(ProbeSeverity::fail, "h2_not_spoken",
          "the server chooses h2 by ALPN and does not speak it (" + row->note +
              "): take h2 out of its ALPN, or have what stands behind it speak HTTP/2",
          kUnknownError, std::move(kinds));
   } else if (talk.end == ProbeEnd::timeout) {
-    tell(Severity::fail, "http_no_answer",
+    tell(ProbeSeverity::fail, "http_no_answer",
          "the server does not answer a HEAD request in time (" + row->note + "): see what it waits for", 524,
          std::move(kinds));
   } else if (talk.end != ProbeEnd::done) {
-    tell(Severity::fail, "http_malformed",
+    tell(ProbeSeverity::fail, "http_malformed",
          "the server does not answer a HEAD request by HTTP/1.1 (" + row->note + "): see its log",
          kUnknownError, std::move(kinds));
   } else if (talk.goaway) {
-    tell(Severity::warn, "h2_goaway", "the server ends a fresh HTTP/2 connection at once (" + row->note + ")",
-         kUnknownError, std::move(kinds));
+    tell(ProbeSeverity::warn, "h2_goaway",
+         "the server ends a fresh HTTP/2 connection at once (" + row->note + ")", kUnknownError,
+         std::move(kinds));
   } else if (!talk.h2 && talk.head_bytes > kCloudflareHead) {
-    tell(Severity::fail, "response_head_too_large",
+    tell(ProbeSeverity::fail, "response_head_too_large",
          "the response's head is larger than 128 KiB, more than Cloudflare takes: send smaller fields and "
          "cookies",
          kUnknownError, std::move(kinds));
   } else if (!talk.h2 && talk.status < 400 && !talk.keeps_alive) {
     tell(
-        Severity::warn, "no_keep_alive",
+        ProbeSeverity::warn, "no_keep_alive",
         "the server closes the connection behind each response: every request costs a handshake; let it keep "
         "connections, behind Cloudflare for more than 900 s",
         0, std::move(kinds));
@@ -352,14 +352,14 @@ void Judgement::protocols() {
   const ProbeRow* h2 = rows_.row(ProbeKind::h2_only);
   const bool without = h2 != nullptr && h2->result.ok() && h2->result.alpn != "h2";
   if (without || failed_for(ProbeKind::h2_only, HandshakeReason::no_alpn_overlap)) {
-    tell(Severity::warn, to_string(HandshakeReason::no_alpn_overlap),
+    tell(ProbeSeverity::warn, to_string(HandshakeReason::no_alpn_overlap),
          "the server does not choose h2 by ALPN: HTTP/2 and, through Cloudflare too, gRPC cannot be had; "
          "switch "
          "HTTP/2 on, beside http/1.1",
          0, {ProbeKind::h2_only});
   }
   if (failed_for(ProbeKind::http1_only, HandshakeReason::no_alpn_overlap)) {
-    tell(Severity::warn, to_string(HandshakeReason::no_alpn_overlap),
+    tell(ProbeSeverity::warn, to_string(HandshakeReason::no_alpn_overlap),
          "the server does not choose http/1.1 by ALPN: WebSocket, and clients that know no HTTP/2, cannot be "
          "served; add http/1.1 beside h2",
          0, {ProbeKind::http1_only});
@@ -389,10 +389,10 @@ void Judgement::client_certificate() {
   const auto told = [](const ProbeFinding& one) { return one.name.starts_with("client_cert"); };
   if (!asked || std::any_of(report_.findings.begin(), report_.findings.end(), told)) return;
   if (kinds.empty()) {
-    tell(Severity::info, "client_cert_requested",
+    tell(ProbeSeverity::info, "client_cert_requested",
          "the server asks for a client certificate" + cas + ", and serves those who have none", 0, {});
   } else {
-    tell(Severity::warn, to_string(HandshakeReason::client_cert_missing),
+    tell(ProbeSeverity::warn, to_string(HandshakeReason::client_cert_missing),
          "the server requires a client certificate" + cas +
              ": give its clients one; behind Cloudflare switch Authenticated Origin Pulls on for the zone",
          kUnknownError, std::move(kinds));
@@ -402,14 +402,14 @@ void Judgement::client_certificate() {
 void Judgement::habits() {
   const ProbeRow* row = rows_.row(ProbeKind::resumption);
   if (row != nullptr && row->result.ok() && !row->result.resumed) {
-    tell(Severity::info, "no_resumption",
+    tell(ProbeSeverity::info, "no_resumption",
          "a client that comes back gets a full handshake: switch session tickets on, with keys that all "
          "servers "
          "share",
          0, {ProbeKind::resumption});
   }
   if (rows_.works(ProbeKind::unknown_sni)) {
-    tell(Severity::info, "default_host",
+    tell(ProbeSeverity::info, "default_host",
          "the server shows a certificate to whoever asks for any name (" +
              rows_.row(ProbeKind::unknown_sni)->note +
              "): refuse unknown names if scanners should not learn it",
@@ -419,16 +419,16 @@ void Judgement::habits() {
 
 // ---- the chain -----------------------------------------------------------------------------
 
-Severity severity_of(tls::ChainFinding::Severity severity) {
+ProbeSeverity severity_of(tls::ChainFinding::Severity severity) {
   switch (severity) {
     case tls::ChainFinding::Severity::info:
-      return Severity::info;
+      return ProbeSeverity::info;
     case tls::ChainFinding::Severity::warning:
-      return Severity::warn;
+      return ProbeSeverity::warn;
     case tls::ChainFinding::Severity::error:
       break;
   }
-  return Severity::fail;
+  return ProbeSeverity::fail;
 }
 
 bool is_of_origin_ca(const ProbeChain& chain) {
@@ -443,15 +443,15 @@ void Judgement::judge_chain(const ProbeChain& chain) {
   for (const tls::ChainFinding& finding : chain.report.findings) {
     const bool of_trust =
         finding.reason == ChainReason::missing_issuer || finding.reason == ChainReason::unknown_root;
-    Severity severity = severity_of(finding.severity);
+    ProbeSeverity severity = severity_of(finding.severity);
     std::string text = finding.text;
     if (of_trust && origin_ca) {
-      severity = Severity::info;
+      severity = ProbeSeverity::info;
       text =
           "the certificate is of Cloudflare's Origin CA, which Cloudflare trusts in Full (strict) and nobody "
           "else does: right for a host that only Cloudflare connects to";
     } else if (finding.reason == ChainReason::added && finding.certificate) {
-      severity = Severity::fail;
+      severity = ProbeSeverity::fail;
       const auto& missing = chain.report.certificates[*finding.certificate];
       text = "the intermediate \"" + tls::describe(missing.certificate.get()).subject +
              "\" is not sent: append it (" + missing.file + ") to the server's chain file";
@@ -466,19 +466,19 @@ void Judgement::judge_staple(const ProbeChain& chain) {
   using Status = tls::ShownStaple::Status;
   if (chain.staple.status == Status::revoked) {
     tell_of_chain(
-        Severity::fail, "ocsp_revoked",
+        ProbeSeverity::fail, "ocsp_revoked",
         "the OCSP response that the server staples says that its certificate is revoked: get a new one",
         chain);
   } else if (chain.staple.status == Status::absent && chain.must_staple) {
     tell_of_chain(
-        Severity::fail, "must_staple",
+        ProbeSeverity::fail, "must_staple",
         "the certificate promises an OCSP response in the handshake (must-staple) and there is none: "
         "switch OCSP stapling on, or get a certificate without the promise",
         chain);
   } else if (chain.staple.status != Status::absent && chain.staple.next_update != base::WallTime{} &&
              chain.staple.next_update < report_.at) {
     tell_of_chain(
-        Severity::warn, "ocsp_expired",
+        ProbeSeverity::warn, "ocsp_expired",
         "the OCSP response that the server staples is out of date: see why it does not fetch a new one",
         chain);
   }
@@ -495,7 +495,7 @@ void Judgement::unexplained() {
         kind == ProbeKind::tls13 || kind == ProbeKind::tls12 || kind == ProbeKind::cloudflare_13;
     const std::string_view name =
         row.reason == HandshakeReason::none ? std::string_view("other") : to_string(row.reason);
-    tell(grave ? Severity::fail : Severity::warn, name,
+    tell(grave ? ProbeSeverity::fail : ProbeSeverity::warn, name,
          std::string(tls::about(kind).about) + " fails: " + row.note, grave ? kHandshakeFailed : 0, {kind});
   }
 }
@@ -504,11 +504,11 @@ void Judgement::unexplained() {
 
 std::string_view to_string(ProbeFinding::Severity severity) noexcept {
   switch (severity) {
-    case Severity::info:
+    case ProbeSeverity::info:
       return "info";
-    case Severity::warn:
+    case ProbeSeverity::warn:
       return "warn";
-    case Severity::fail:
+    case ProbeSeverity::fail:
       break;
   }
   return "fail";
@@ -516,7 +516,7 @@ std::string_view to_string(ProbeFinding::Severity severity) noexcept {
 
 bool ProbeReport::ok() const noexcept {
   return std::none_of(findings.begin(), findings.end(),
-                      [](const ProbeFinding& one) { return one.severity == Severity::fail; });
+                      [](const ProbeFinding& one) { return one.severity == ProbeSeverity::fail; });
 }
 
 void judge(ProbeReport& report) {

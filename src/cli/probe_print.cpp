@@ -179,7 +179,7 @@ json::object row_json(const ProbeRow& row) {
   return to;
 }
 
-json::object certificate_json(const tls::ChainCertificate& certificate) {
+json::object seen_certificate_json(const tls::ChainCertificate& certificate) {
   using From = tls::ChainCertificate::From;
   const tls::CertificateDetails d = tls::describe(certificate.certificate.get());
   json::object to;
@@ -202,7 +202,7 @@ json::object chain_json(const ProbeChain& chain) {
   to["clients"] = kinds_json(chain.kinds);
   to["complete"] = chain.report.complete();
   json::array certificates;
-  for (const auto& one : chain.report.certificates) certificates.push_back(certificate_json(one));
+  for (const auto& one : chain.report.certificates) certificates.push_back(seen_certificate_json(one));
   to["certificates"] = std::move(certificates);
   const tls::ChainPath& path = chain.report.paths.front();
   to["path"] = json::array(path.certificates.begin(), path.certificates.end());

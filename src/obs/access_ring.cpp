@@ -29,7 +29,7 @@ char* number(char* out, const char (&name)[N], std::uint64_t value) noexcept {
 }
 
 template <std::size_t N>
-char* seconds(char* out, const char (&name)[N], base::Duration value) noexcept {
+char* duration(char* out, const char (&name)[N], base::Duration value) noexcept {
   return value.count() < 0 ? out : json::put_seconds(key(out, name), value);
 }
 
@@ -64,16 +64,16 @@ char* put_response(char* out, const AccessRecord& r) noexcept {
   out = number(out, ",\"status\":", r.status);
   out = number(out, ",\"bytes_in\":", r.bytes_in);
   out = number(out, ",\"bytes_out\":", r.bytes_out);
-  out = seconds(out, ",\"duration_s\":", r.duration);
-  return seconds(out, ",\"first_byte_s\":", r.first_byte);
+  out = duration(out, ",\"duration_s\":", r.duration);
+  return duration(out, ",\"first_byte_s\":", r.first_byte);
 }
 
 char* put_upstream(char* out, const AccessRecord& r) noexcept {
   if (r.upstream.empty()) return out;
   out = text(out, ",\"upstream\":", r.upstream);
   out = text(out, ",\"endpoint\":", r.endpoint);
-  out = seconds(out, ",\"upstream_connect_s\":", r.upstream_connect);
-  out = seconds(out, ",\"upstream_first_byte_s\":", r.upstream_first_byte);
+  out = duration(out, ",\"upstream_connect_s\":", r.upstream_connect);
+  out = duration(out, ",\"upstream_first_byte_s\":", r.upstream_first_byte);
   if (r.upstream_status != 0) out = number(out, ",\"upstream_status\":", r.upstream_status);
   out = key(out, ",\"upstream_reused\":");
   out = json::put(out, r.upstream_reused ? "true" : "false");

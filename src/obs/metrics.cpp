@@ -87,7 +87,7 @@ std::size_t pool_proto(Proto proto) noexcept {
 }
 constexpr std::array kPoolProtos = {"http/1.1"sv, "h2"sv};
 
-double seconds(base::WallTime t) {
+double unix_seconds(base::WallTime t) {
   return std::chrono::duration<double>(t.time_since_epoch()).count();
 }
 
@@ -478,7 +478,7 @@ void Metrics::build(const BuildFacts& facts) {
 void Metrics::certificates(std::span<const CertificateFacts> in_use) {
   const auto rows = [in_use](base::WallTime CertificateFacts::*when) {
     std::vector<Registry::Row> out;
-    for (const auto& c : in_use) out.push_back({{c.host, c.key_type, c.serial_hash}, seconds(c.*when)});
+    for (const auto& c : in_use) out.push_back({{c.host, c.key_type, c.serial_hash}, unix_seconds(c.*when)});
     return out;
   };
   registry_.replace(families_->certificate_not_after, rows(&CertificateFacts::not_after));
@@ -487,7 +487,7 @@ void Metrics::certificates(std::span<const CertificateFacts> in_use) {
   std::vector<Registry::Row> staples;
   for (const auto& c : in_use) {
     if (c.staple_next_update)
-      staples.push_back({{c.host, c.key_type, c.serial_hash}, seconds(*c.staple_next_update)});
+      staples.push_back({{c.host, c.key_type, c.serial_hash}, unix_seconds(*c.staple_next_update)});
   }
   registry_.replace(families_->staple_next_update, std::move(staples));
 }
@@ -495,14 +495,14 @@ void Metrics::certificates(std::span<const CertificateFacts> in_use) {
 void Metrics::reloaded(ReloadTrigger trigger, ReloadResult result, base::WallTime when) {
   const bool taken = result != ReloadResult::rejected;
   registry_.set(families_->reload_successful, {}, taken ? 1 : 0);
-  if (taken) registry_.set(families_->reload_success_time, {}, seconds(when));
+  if (taken) registry_.set(families_->reload_success_time, {}, unix_seconds(when));
   if (trigger != ReloadTrigger::start)
     registry_.add(families_->reloads, {kTriggers[index_of(trigger)], kReloadResults[index_of(result)]}, 1);
 }
 
 void Metrics::address_set(std::string_view name, std::size_t blocks, base::WallTime loaded) {
   registry_.set(families_->trusted_ranges, {name}, static_cast<double>(blocks));
-  registry_.set(families_->trusted_ranges_loaded, {name}, seconds(loaded));
+  registry_.set(families_->trusted_ranges_loaded, {name}, unix_seconds(loaded));
 }
 
 void Metrics::reload_phase(ReloadPhase phase, base::Duration took) {

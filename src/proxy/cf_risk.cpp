@@ -7,26 +7,26 @@ namespace sallyport::proxy {
 namespace {
 
 using Word = std::pair<std::string_view, std::string_view>;
-constexpr std::array<Word, kCfRisks> kWords = {{{"", ""},
-                                                {"521", "upstream_refused"},
-                                                {"522", "upstream_connect_timeout"},
-                                                {"523", "upstream_unreachable"},
-                                                {"524", "upstream_slow"},
-                                                {"525", "upstream_tls"},
-                                                {"526", "upstream_untrusted"},
-                                                {"520", "upstream_empty"},
-                                                {"520", "upstream_malformed"},
-                                                {"521", "upstream_unavailable"},
-                                                {"520", "cut_off"},
-                                                {"524", "slow_answer"},
-                                                {"525", "handshake"},
-                                                {"521", "refused"},
-                                                {"522", "address_limits"}}};
+constexpr std::array<Word, kCfRisks> kRiskWords = {{{"", ""},
+                                                    {"521", "upstream_refused"},
+                                                    {"522", "upstream_connect_timeout"},
+                                                    {"523", "upstream_unreachable"},
+                                                    {"524", "upstream_slow"},
+                                                    {"525", "upstream_tls"},
+                                                    {"526", "upstream_untrusted"},
+                                                    {"520", "upstream_empty"},
+                                                    {"520", "upstream_malformed"},
+                                                    {"521", "upstream_unavailable"},
+                                                    {"520", "cut_off"},
+                                                    {"524", "slow_answer"},
+                                                    {"525", "handshake"},
+                                                    {"521", "refused"},
+                                                    {"522", "address_limits"}}};
 
 }  // namespace
 
 std::span<const Word> cf_risk_words() noexcept {
-  return kWords;
+  return kRiskWords;
 }
 
 CfRisk cf_risk_of(const base::Error& error) noexcept {

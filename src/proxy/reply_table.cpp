@@ -4,34 +4,34 @@ namespace sallyport::proxy {
 
 namespace {
 
-constexpr std::array<std::string_view, kReasons> kWords = {"none",
-                                                           "bad_request",
-                                                           "bad_path",
-                                                           "bad_field",
-                                                           "header_too_large",
-                                                           "uri_too_long",
-                                                           "body_too_large",
-                                                           "request_timeout",
-                                                           "not_implemented",
-                                                           "misdirected",
-                                                           "no_route",
-                                                           "method_not_allowed",
-                                                           "websocket_not_allowed",
-                                                           "rate_limited",
-                                                           "origin_pull",
-                                                           "loop",
-                                                           "redirect",
-                                                           "reply",
-                                                           "upstream_connect",
-                                                           "upstream_tls",
-                                                           "upstream_timeout",
-                                                           "upstream_reset",
-                                                           "upstream_malformed",
-                                                           "upstream_unavailable",
-                                                           "overloaded",
-                                                           "draining",
-                                                           "internal",
-                                                           "client_gone"};
+constexpr std::array<std::string_view, kReasons> kReasonWords = {"none",
+                                                                 "bad_request",
+                                                                 "bad_path",
+                                                                 "bad_field",
+                                                                 "header_too_large",
+                                                                 "uri_too_long",
+                                                                 "body_too_large",
+                                                                 "request_timeout",
+                                                                 "not_implemented",
+                                                                 "misdirected",
+                                                                 "no_route",
+                                                                 "method_not_allowed",
+                                                                 "websocket_not_allowed",
+                                                                 "rate_limited",
+                                                                 "origin_pull",
+                                                                 "loop",
+                                                                 "redirect",
+                                                                 "reply",
+                                                                 "upstream_connect",
+                                                                 "upstream_tls",
+                                                                 "upstream_timeout",
+                                                                 "upstream_reset",
+                                                                 "upstream_malformed",
+                                                                 "upstream_unavailable",
+                                                                 "overloaded",
+                                                                 "draining",
+                                                                 "internal",
+                                                                 "client_gone"};
 
 Answer client_answer(const base::Error& error) noexcept {
   using base::ErrorCode;
@@ -115,11 +115,11 @@ Answer gateway_answer(const base::Error& error) noexcept {
 }  // namespace
 
 std::string_view to_string(Reason reason) noexcept {
-  return kWords[static_cast<std::size_t>(reason)];
+  return kReasonWords[static_cast<std::size_t>(reason)];
 }
 
 const std::array<std::string_view, kReasons>& reason_words() noexcept {
-  return kWords;
+  return kReasonWords;
 }
 
 Answer answer_for(const base::Error& error) noexcept {
