@@ -9,6 +9,7 @@
 #include <boost/json.hpp>
 
 #include "sallyport/admin/server.hpp"
+#include "sallyport/base/memory.hpp"
 #include "sallyport/runtime/server.hpp"
 
 #include "commands.hpp"
@@ -74,11 +75,16 @@ void write_ports(const std::filesystem::path& file, const runtime::Server& serve
   std::filesystem::rename(part, file);
 }
 
+config::Loaded load_first(const std::filesystem::path& file) {
+  const base::Apart apart(base::pages_of(1));
+  return config::load_and_validate(file);
+}
+
 }  // namespace
 
 int run(const RunArguments& arguments) {
   hold_signals(true);
-  config::Loaded loaded = config::load_and_validate(arguments.config);
+  config::Loaded loaded = load_first(arguments.config);
   if (report(loaded.problems)) return kFailed;
   const std::optional<config::Admin> admin_config = loaded.model.admin;
   try {

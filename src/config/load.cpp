@@ -4,7 +4,10 @@
 #include <array>
 #include <cerrno>
 #include <fstream>
+#include <memory>
 #include <system_error>
+
+#include "sallyport/base/memory.hpp"
 
 #include "tables.hpp"
 
@@ -35,6 +38,12 @@ Loaded failed(const std::filesystem::path& file, Place place, std::string text) 
   Origin origin{std::make_shared<const std::string>(file.string()), place.line, place.column};
   loaded.problems.push_back({Problem::Severity::error, std::move(origin), std::move(text)});
   return loaded;
+}
+
+// The tree is larger than what is made of it.
+std::unique_ptr<const Document> parse(std::string_view text) {
+  const base::Apart apart(base::Pages::passing);
+  return std::make_unique<const Document>(text);
 }
 
 }  // namespace
@@ -68,12 +77,13 @@ Loaded load(const std::filesystem::path& file) {
 Loaded load_text(std::string_view text, const std::filesystem::path& file) {
   if (text.size() > kMaxFileBytes)
     return failed(file, {}, "is larger than " + std::to_string(kMaxFileBytes / kMiB) + "MiB");
+  const base::ReturnAtOnce at_once;
   try {
-    const Document document(text);
+    const auto document = parse(text);
     Reader reader(file);
     Loaded loaded;
     loaded.model.file = file;
-    Codec<Model>::read(reader, document.root(), loaded.model, {});
+    Codec<Model>::read(reader, document->root(), loaded.model, {});
     loaded.problems = reader.finish();
     return loaded;
   } catch (const DocumentError& e) {

@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "sallyport/base/memory.hpp"
 #include "sallyport/tls/ocsp.hpp"
 
 #include "client_fields.hpp"
@@ -270,9 +271,11 @@ void name_by_certificates(config::Host& host,
 
 Built Builder::build(config::Model model, base::WallTime now) {
   Built built;
+  const base::Apart apart(base::pages_of(generation_ + 1));
   auto counter = alive_;
   counter->fetch_add(1, std::memory_order_relaxed);
   const boost::shared_ptr<proxy::Snapshot> snapshot(new proxy::Snapshot, [counter](proxy::Snapshot* dead) {
+    const base::ReturnAtOnce at_once;
     delete dead;
     counter->fetch_sub(1, std::memory_order_relaxed);
   });
@@ -326,6 +329,7 @@ void Builder::load_certificates(Work& work) {
     auto& loaded = work.certificates.emplace_back();
     const std::size_t first_staple = work.built.staples.size();
     for (const config::Certificate& source : host.certificates) {
+      const base::Apart apart(base::Pages::common);  // an unchanged one is of all generations
       tls::Notes notes;
       const std::string label = source.label.empty() ? source.chain.string() : source.label;
       auto certificate =

@@ -2,6 +2,8 @@
 #include <system_error>
 #include <utility>
 
+#include "sallyport/base/memory.hpp"
+
 #include "server_state.hpp"
 #include "settings.hpp"
 
@@ -24,6 +26,7 @@ std::string first_error(const std::vector<config::Problem>& problems) {
 
 void Server::State::reload(obs::ReloadTrigger trigger) {
   if (draining_) return;
+  const base::ReturnAtOnce at_once;
   notifier_.reloading();
   Attempt attempt = try_reload();
   if (attempt.good()) {
@@ -37,6 +40,7 @@ void Server::State::reload(obs::ReloadTrigger trigger) {
 // Files have changed. What does not fit together may be half of a change; `last`: it is not.
 bool Server::State::reload_changed(bool last) {
   if (draining_) return true;
+  const base::ReturnAtOnce at_once;
   Attempt attempt = try_reload();
   if (attempt.good()) {
     notifier_.reloading();
@@ -64,6 +68,7 @@ void Server::State::on_watch_limited(int error) {
 
 // Everything up to the point of no return; one that fails leaves no trace.
 Server::State::Attempt Server::State::try_reload() {
+  const base::Apart apart(base::pages_of(snapshot_->generation + 1));
   Attempt attempt;
   attempt.begun = base::Clock::now();
   // Before anything is read: what changes from here on is a change.

@@ -126,6 +126,7 @@ Server::State::~State() {
 // ---- start ----
 
 void Server::State::start() {
+  const base::ReturnAtOnce at_once;
   std::signal(SIGPIPE, SIG_IGN);
   files_ = raise_file_limit();
   for (const int number : {SIGHUP, SIGTERM, SIGINT, SIGUSR1}) signals_.add(number);
