@@ -14,6 +14,8 @@ namespace sallyport::tls {
 
 namespace {
 
+using namespace wire;
+
 std::string server_name_extension(std::string_view name) {
   return extension(kServerName, with16(std::string(1, '\0') + with16(name)));
 }

@@ -14,6 +14,8 @@ namespace sallyport::tls {
 
 namespace {
 
+using namespace wire;
+
 std::string random_bytes(std::size_t size) {
   std::string bytes(size, '\0');
   if (RAND_bytes(reinterpret_cast<unsigned char*>(bytes.data()), static_cast<int>(size)) != 1)

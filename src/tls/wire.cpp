@@ -4,6 +4,8 @@
 
 namespace sallyport::tls {
 
+using namespace wire;
+
 std::string client_hello_message(std::string_view body) {
   constexpr std::size_t kClientHello = 1;
   return u8(kClientHello) + u8(body.size() >> 16) + u16(body.size() & 0xffff).append(body);

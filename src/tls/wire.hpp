@@ -14,6 +14,8 @@ namespace sallyport::tls {
 
 inline constexpr std::size_t kRecordHeader = 5;
 
+namespace wire {
+
 [[nodiscard]] inline std::string u8(std::size_t n) {
   return std::string(1, static_cast<char>(n));
 }
@@ -30,6 +32,9 @@ inline constexpr std::size_t kRecordHeader = 5;
 [[nodiscard]] inline std::string extension(std::uint16_t type, std::string_view body) {
   return u16(type) + with16(body);
 }
+
+}  // namespace wire
+
 // A handshake message, its 4-byte header included.
 [[nodiscard]] std::string client_hello_message(std::string_view body);
 // As handshake records, the first of `first` bytes, the rest as large as a record may be. 0: not cut.

@@ -5,32 +5,21 @@
 #include "sallyport/config/load.hpp"
 
 #include "catch.hpp"
+#include "loading.hpp"
 
 using namespace sallyport;
 using namespace sallyport::config;
+using namespace config_test;
 
 namespace {
 
-const std::string kBase =
+const std::string kTwoLines =
     "version: 1\n"
     "listeners: [{ name: l, protocol: http, address: \"127.0.0.1:0\" }]\n";
 
-std::vector<std::string> problems_of(const std::string& text) {
-  std::vector<std::string> lines;
-  for (const Problem& problem : load_text(text, "f").problems) lines.push_back(to_string(problem));
-  return lines;
-}
-
-Model model_of(const std::string& text) {
-  const Loaded loaded = load_text(text, "f");
-  for (const Problem& problem : loaded.problems) INFO(to_string(problem));
-  REQUIRE(loaded.problems.empty());
-  return loaded.model;
-}
-
 // The route stands behind "  - " in line 5.
 std::string with_route(const std::string& route) {
-  return kBase + "hosts:\n- names: [a]\n  routes:\n  - " + route + "\n";
+  return kTwoLines + "hosts:\n- names: [a]\n  routes:\n  - " + route + "\n";
 }
 Route route_of(const std::string& route) {
   return model_of(with_route(route)).hosts[0].routes[0];
@@ -43,7 +32,7 @@ std::string route_problem(const std::string& route) {
 }
 
 std::string upstream_problem(const std::string& rest) {
-  const auto problems = problems_of(kBase + "upstreams: { u: { " + rest + " } }\n");
+  const auto problems = problems_of(kTwoLines + "upstreams: { u: { " + rest + " } }\n");
   INFO(rest);
   REQUIRE(problems.size() == 1);
   return problems[0];
@@ -53,7 +42,7 @@ std::string upstream_problem(const std::string& rest) {
 
 TEST_CASE("groups: a flat list is one tuple, nested lists are several") {
   const auto groups = [](const std::string& list) {
-    return model_of(kBase + "tls: { policies: { default: { groups: " + list + " } } }\n")
+    return model_of(kTwoLines + "tls: { policies: { default: { groups: " + list + " } } }\n")
         .tls.policies[0]
         .groups;
   };
@@ -65,7 +54,7 @@ TEST_CASE("groups: a flat list is one tuple, nested lists are several") {
 
 TEST_CASE("TLS policies: names are single, versions in order, nothing is empty") {
   const auto policy = [](const std::string& rest) {
-    return problems_of(kBase + "tls: { policies: { p: { " + rest + " } } }\n");
+    return problems_of(kTwoLines + "tls: { policies: { p: { " + rest + " } } }\n");
   };
   CHECK(policy("min_version: 1.3, max_version: 1.3, alpn: [http/1.1]").empty());
   CHECK(policy("min_version: \"1.3\", max_version: \"1.2\"") ==
@@ -82,7 +71,7 @@ TEST_CASE("TLS policies: names are single, versions in order, nothing is empty")
 
 TEST_CASE("a configured default policy replaces the built-in one") {
   const Model model =
-      model_of(kBase + "tls: { policies: { other: {}, default: { min_version: \"1.3\" } } }\n");
+      model_of(kTwoLines + "tls: { policies: { other: {}, default: { min_version: \"1.3\" } } }\n");
   REQUIRE(model.tls.policies.size() == 2);
   CHECK(model.tls.policies[1].name == "default");
   CHECK(model.tls.policies[1].min_version == TlsVersion::tls13);
@@ -90,7 +79,7 @@ TEST_CASE("a configured default policy replaces the built-in one") {
 
 TEST_CASE("host names are lower-cased; what is none is refused") {
   const Model model =
-      model_of(kBase +
+      model_of(kTwoLines +
                "hosts: [{ names: [Example.COM., \"*.A.b\", \"*\", 192.0.2.1, \"::1\", xn--bcher-kva.x], "
                "routes: [{ reply: {} }] }]\n");
   CHECK(model.hosts[0].names ==
@@ -98,24 +87,26 @@ TEST_CASE("host names are lower-cased; what is none is refused") {
   for (const char* bad : {"https://a", "a:443", "a/b", "a..b", "-a", "a-", "\"*a.b\"", "\"a.*\"", "\"*.\"",
                           "bücher.x", "\"\"", "\"a b\""}) {
     INFO(bad);
-    CHECK(problems_of(kBase + "hosts: [{ names: [" + bad + "], routes: [{ reply: {} }] }]\n").size() == 1);
+    CHECK(problems_of(kTwoLines + "hosts: [{ names: [" + bad + "], routes: [{ reply: {} }] }]\n").size() ==
+          1);
   }
 }
 
 TEST_CASE("a host needs names or certificates, and is warned without routes") {
-  CHECK(problems_of(kBase + "hosts:\n- routes: [{ reply: {} }]\n") ==
+  CHECK(problems_of(kTwoLines + "hosts:\n- routes: [{ reply: {} }]\n") ==
         std::vector<std::string>{"f:4:3: error: a host needs names, or certificates to take them from"});
-  CHECK(problems_of(kBase + "hosts:\n- names: [a]\n") ==
+  CHECK(problems_of(kTwoLines + "hosts:\n- names: [a]\n") ==
         std::vector<std::string>{"f:4:3: warning: a host without routes answers 404 to everything"});
-  CHECK(problems_of(kBase +
+  CHECK(problems_of(kTwoLines +
                     "hosts:\n- tls: { certificates: [{ chain: c, key: k }] }\n  routes: [{ reply: {} }]\n")
             .empty());
-  CHECK(problems_of(kBase + "hosts:\n- tls: { certificates: [{ chain: c }] }\n  routes: [{ reply: {} }]\n") ==
+  CHECK(problems_of(kTwoLines +
+                    "hosts:\n- tls: { certificates: [{ chain: c }] }\n  routes: [{ reply: {} }]\n") ==
         std::vector<std::string>{"f:4:25: error: the key \"key\" is missing"});
 }
 
 TEST_CASE("a route's body limit is its own, else its host's") {
-  const Model model = model_of(kBase +
+  const Model model = model_of(kTwoLines +
                                "hosts:\n- names: [a]\n  limits: { request_body: 1MiB }\n  routes:\n"
                                "  - { match: { path: /a }, reply: {}, limits: { request_body: 2MiB } }\n"
                                "  - { match: { path: /b }, reply: {}, limits: { request_body: 0 } }\n"
@@ -226,7 +217,7 @@ TEST_CASE("a reply's body is bounded") {
 
 TEST_CASE("endpoints: host and port, with a weight where it is given") {
   const Model model =
-      model_of(kBase +
+      model_of(kTwoLines +
                "upstreams: { u: { endpoints: [a.b:80, \"[::1]:81\", 10.0.0.1:82, { address: my_svc:83, "
                "weight: 5 }] } }\n");
   const auto& e = model.upstreams[0].endpoints;
@@ -244,7 +235,7 @@ TEST_CASE("endpoints: host and port, with a weight where it is given") {
 
 TEST_CASE("upstreams in full, and what is refused") {
   const Model model =
-      model_of(kBase +
+      model_of(kTwoLines +
                "upstreams: { u: { protocol: h2, endpoints: [a:1], balance: least_request, tls: { "
                "server_name: s, certificate: { chain: c, key: k }, min_version: \"1.3\" } } }\n");
   const Upstream& u = model.upstreams[0];

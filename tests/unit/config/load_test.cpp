@@ -5,9 +5,11 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "loading.hpp"
 
 using namespace sallyport;
 using namespace sallyport::config;
+using namespace config_test;
 
 namespace {
 
@@ -16,27 +18,6 @@ const std::string kBase =
     "version: 1\n"
     "listeners:\n"
     "  - { name: l, protocol: http, address: \"127.0.0.1:0\" }\n";
-
-std::vector<std::string> problems_of(const std::string& text) {
-  std::vector<std::string> lines;
-  for (const Problem& problem : load_text(text, "f").problems) lines.push_back(to_string(problem));
-  return lines;
-}
-
-std::string joined(const std::vector<std::string>& lines) {
-  std::string all;
-  for (const std::string& line : lines) all += line + "\n";
-  return all;
-}
-
-Model model_of(const std::string& text, const std::filesystem::path& file = "f") {
-  const Loaded loaded = load_text(text, file);
-  std::vector<std::string> lines;
-  for (const Problem& problem : loaded.problems) lines.push_back(to_string(problem));
-  INFO(joined(lines));
-  REQUIRE(loaded.problems.empty());
-  return loaded.model;
-}
 
 struct Case {
   std::string text;                   // behind kBase, whose last line is the third

@@ -4,7 +4,7 @@
 namespace sallyport::http1::test {
 namespace {
 
-struct Row {
+struct RequestRow {
   std::string_view what;
   std::string_view input;
   std::string_view expected;
@@ -17,7 +17,7 @@ std::string parse(const std::vector<std::string_view>& pieces, bool tls = true) 
   return driver.text;
 }
 
-void check(const Row& row) {
+void check_request(const RequestRow& row) {
   INFO(row.what);
   INFO(row.input);
   at_every_split(row.input, [&](const std::vector<std::string_view>& pieces) {
@@ -33,7 +33,7 @@ std::string with(std::string_view lines, std::string_view body = {}) {
 }  // namespace
 
 TEST_CASE("requests come out in the neutral form, wherever the bytes are cut") {
-  const Row rows[] = {
+  const RequestRow rows[] = {
       {"plain", "GET /a?b=c HTTP/1.1\r\nHost: A.test:8443\r\nUser-Agent: x y\r\n\r\n",
        "request end GET https://a.test:8443 /a?b=c HTTP/1.1 body=none\nuser-agent: x y\n"},
       {"white space around values", "GET / HTTP/1.1\r\nHost:a.test\r\nA: \t b\tc \t\r\nB:\r\nC:   \r\n\r\n",
@@ -105,7 +105,7 @@ TEST_CASE("requests come out in the neutral form, wherever the bytes are cut") {
        "request end GET https://a.test /4 HTTP/1.1 body=none\n"},
       {"an unfinished head is kept", "GET / HTTP/1.1\r\nHost: a.test\r\n\r", "kept\n"},
   };
-  for (const Row& row : rows) check(row);
+  for (const RequestRow& row : rows) check_request(row);
 }
 
 TEST_CASE("request lines that others read differently are refused") {
@@ -148,7 +148,7 @@ TEST_CASE("request lines that others read differently are refused") {
   };
   for (const auto& [line, code] : rows) {
     const std::string input = std::string(line) + "Host: a.test\r\n\r\n";
-    check({"request line", input, std::string("error client ").append(code).append("\n")});
+    check_request({"request line", input, std::string("error client ").append(code).append("\n")});
   }
 }
 
@@ -182,7 +182,8 @@ TEST_CASE("field lines that hide a field, or a request, are refused") {
       "Expect:\r\n",
       "Expect: 100-continue\r\nExpect: 100-continue\r\n",
   };
-  for (const std::string_view line : rows) check({"field line", with(line), "error client malformed\n"});
+  for (const std::string_view line : rows)
+    check_request({"field line", with(line), "error client malformed\n"});
 }
 
 TEST_CASE("a missing, repeated or malformed Host is refused") {
@@ -215,9 +216,10 @@ TEST_CASE("a missing, repeated or malformed Host is refused") {
   };
   for (const std::string_view lines : rows) {
     const std::string input = std::string("GET / HTTP/1.1\r\n").append(lines).append("\r\n");
-    check({"host", input, "error client malformed\n"});
+    check_request({"host", input, "error client malformed\n"});
   }
-  check({"two in HTTP/1.0", "GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n", "error client malformed\n"});
+  check_request(
+      {"two in HTTP/1.0", "GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n", "error client malformed\n"});
 }
 
 TEST_CASE("a body's length that can be read in two ways is refused (request smuggling)") {
@@ -264,10 +266,11 @@ TEST_CASE("a body's length that can be read in two ways is refused (request smug
       {"Transfer-Encoding:\r\n chunked\r\n", "malformed"},
   };
   for (const auto& [lines, code] : rows)
-    check({"framing", with(lines, "0\r\n\r\n"), std::string("error client ").append(code).append("\n")});
-  check({"coding in HTTP/1.0",
-         "POST / HTTP/1.0\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-         "error client malformed\n"});
+    check_request(
+        {"framing", with(lines, "0\r\n\r\n"), std::string("error client ").append(code).append("\n")});
+  check_request({"coding in HTTP/1.0",
+                 "POST / HTTP/1.0\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+                 "error client malformed\n"});
 }
 
 TEST_CASE("chunks that can be read in two ways are refused") {
@@ -294,22 +297,22 @@ TEST_CASE("chunks that can be read in two ways are refused") {
       "3 ;x\r\nabc\r\n",
   };
   for (const std::string_view body : rows)
-    check({"chunk", head + std::string(body) + "0\r\n\r\n",
-           "request POST https://a.test / HTTP/1.1 body=unknown\n"
-           "error client malformed\n"});
+    check_request({"chunk", head + std::string(body) + "0\r\n\r\n",
+                   "request POST https://a.test / HTTP/1.1 body=unknown\n"
+                   "error client malformed\n"});
   // The data before the fault was good.
   const std::string_view late[] = {"3\r\nabcd\r\n", "3\r\nabc\n", "3\r\nabc\r\r\n", "3\r\nabc0\r\n\r\n"};
   for (const std::string_view body : late)
-    check({"chunk end", head + std::string(body),
-           "request POST https://a.test / HTTP/1.1 body=unknown\n"
-           "data=abc\nerror client malformed\n"});
+    check_request({"chunk end", head + std::string(body),
+                   "request POST https://a.test / HTTP/1.1 body=unknown\n"
+                   "data=abc\nerror client malformed\n"});
   const std::string_view trailers[] = {"0\r\nA : b\r\n\r\n",      "0\r\n A: b\r\n\r\n",
                                        "0\r\nA: b\n\r\n",         "0\r\n\n",
                                        "0\r\nA: b\r\n c\r\n\r\n", "0\r\n\r\r\n"};
   for (const std::string_view body : trailers)
-    check({"trailers", head + std::string(body),
-           "request POST https://a.test / HTTP/1.1 body=unknown\n"
-           "error client malformed\n"});
+    check_request({"trailers", head + std::string(body),
+                   "request POST https://a.test / HTTP/1.1 body=unknown\n"
+                   "error client malformed\n"});
 }
 
 TEST_CASE("nothing behind an error is parsed") {

@@ -4,7 +4,7 @@
 namespace sallyport::http1::test {
 namespace {
 
-struct Row {
+struct ResponseRow {
   std::string_view what;
   std::string_view method;
   std::string_view input;
@@ -13,7 +13,7 @@ struct Row {
 };
 
 // "websocket" in the place of a method asks for an upgrade.
-void check(const Row& row, bool eof = false) {
+void check_response(const ResponseRow& row, bool eof = false) {
   INFO(row.what);
   INFO(row.input);
   at_every_split(row.input, [&](const std::vector<std::string_view>& pieces) {
@@ -34,7 +34,7 @@ void check(const Row& row, bool eof = false) {
 }  // namespace
 
 TEST_CASE("responses come out in the neutral form, wherever the bytes are cut") {
-  const Row rows[] = {
+  const ResponseRow rows[] = {
       {"length", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nServer: x\r\n\r\nok",
        "response 200 HTTP/1.1 body=2\nserver: x\ndata=ok\nend\n", true},
       {"length 0", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
@@ -78,20 +78,20 @@ TEST_CASE("responses come out in the neutral form, wherever the bytes are cut") 
       {"a refused upgrade", "websocket", "HTTP/1.1 403 Forbidden\r\nContent-Length: 1\r\n\r\nx",
        "response 403 HTTP/1.1 body=1\ndata=x\nend\n", true},
   };
-  for (const Row& row : rows) check(row);
+  for (const ResponseRow& row : rows) check_response(row);
 }
 
 TEST_CASE("a response whose length is the connection's ends with it and is the last") {
-  check({"close-delimited", "GET", "HTTP/1.1 200 OK\r\n\r\nabc",
-         "response 200 HTTP/1.1 body=unknown\ndata=abc\nend\n", false},
-        true);
-  check({"HTTP/1.0", "GET", "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n\r\nabc",
-         "response 200 HTTP/1.0 body=unknown\ndata=abc\nend\n", false},
-        true);
+  check_response({"close-delimited", "GET", "HTTP/1.1 200 OK\r\n\r\nabc",
+                  "response 200 HTTP/1.1 body=unknown\ndata=abc\nend\n", false},
+                 true);
+  check_response({"HTTP/1.0", "GET", "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n\r\nabc",
+                  "response 200 HTTP/1.0 body=unknown\ndata=abc\nend\n", false},
+                 true);
 }
 
 TEST_CASE("an incomplete response is never taken for a complete one") {
-  const Row rows[] = {
+  const ResponseRow rows[] = {
       {"no byte", "GET", "H", "error upstream closed\n", false},
       {"in the head", "GET", "HTTP/1.1 200 OK\r\nConten", "error upstream closed\n", false},
       {"after a 1xx", "GET", "HTTP/1.1 100 Continue\r\n\r\n",
@@ -105,7 +105,7 @@ TEST_CASE("an incomplete response is never taken for a complete one") {
       {"in the trailers", "GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: b\r\n",
        "response 200 HTTP/1.1 body=unknown\nerror upstream closed\n", false},
   };
-  for (const Row& row : rows) check(row, true);
+  for (const ResponseRow& row : rows) check_response(row, true);
 }
 
 TEST_CASE("status lines and heads that are wrong drop the upstream connection") {
@@ -141,14 +141,15 @@ TEST_CASE("status lines and heads that are wrong drop the upstream connection") 
       "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
   };
   for (const std::string_view input : rows)
-    check({"response", "GET", input, "error upstream malformed\n", false});
-  check({"other protocol", "websocket", "HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n",
-         "error upstream malformed\n", false});
-  check({"Connection does not say so", "websocket", "HTTP/1.1 101 X\r\nUpgrade: websocket\r\n\r\n",
-         "error upstream malformed\n", false});
-  check({"HTTP/2", "GET", "HTTP/2.0 200 OK\r\n\r\n", "error upstream unsupported\n", false});
-  check({"unknown coding", "GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
-         "error upstream unsupported\n", false});
+    check_response({"response", "GET", input, "error upstream malformed\n", false});
+  check_response({"other protocol", "websocket",
+                  "HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n",
+                  "error upstream malformed\n", false});
+  check_response({"Connection does not say so", "websocket", "HTTP/1.1 101 X\r\nUpgrade: websocket\r\n\r\n",
+                  "error upstream malformed\n", false});
+  check_response({"HTTP/2", "GET", "HTTP/2.0 200 OK\r\n\r\n", "error upstream unsupported\n", false});
+  check_response({"unknown coding", "GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+                  "error upstream unsupported\n", false});
 }
 
 TEST_CASE("bytes behind a response are not the next one's (response queue poisoning)") {

@@ -57,13 +57,6 @@ struct Silent {
   std::vector<Descriptor> queued;
 };
 
-int option(int fd, int level, int name) {
-  int value = 0;
-  socklen_t size = sizeof(value);
-  ::getsockopt(fd, level, name, &value, &size);
-  return value;
-}
-
 }  // namespace
 
 TEST_CASE("a connection is made, with its options set and its own address known") {
@@ -81,8 +74,8 @@ TEST_CASE("a connection is made, with its options set and its own address known"
   CHECK(out.local == net::local_endpoint(out.socket->native_handle()));
   CHECK(out.local.address.is_loopback());
   const int fd = out.socket->native_handle();
-  CHECK(option(fd, IPPROTO_TCP, 1 /* TCP_NODELAY */) != 0);
-  CHECK(option(fd, SOL_SOCKET, SO_KEEPALIVE) != 0);
+  CHECK(socket_option(fd, IPPROTO_TCP, 1 /* TCP_NODELAY */) != 0);
+  CHECK(socket_option(fd, SOL_SOCKET, SO_KEEPALIVE) != 0);
 }
 
 TEST_CASE("a refused connect is told from one that gets no answer") {

@@ -72,13 +72,6 @@ struct Fixture {
   Endpoint at;
 };
 
-int option(int fd, int level, int name) {
-  int value = 0;
-  socklen_t size = sizeof(value);
-  ::getsockopt(fd, level, name, &value, &size);
-  return value;
-}
-
 }  // namespace
 
 TEST_CASE("connections are accepted with both ends known and their options set") {
@@ -90,12 +83,12 @@ TEST_CASE("connections are accepted with both ends known and their options set")
     CHECK(f.handler.peers[i] == net::local_endpoint(clients[i].get()));
     CHECK(f.handler.locals[i] == f.at);
     const int fd = f.handler.sockets[i].native_handle();
-    CHECK(option(fd, IPPROTO_TCP, TCP_NODELAY) != 0);
-    CHECK(option(fd, SOL_SOCKET, SO_KEEPALIVE) != 0);
-    CHECK(option(fd, IPPROTO_TCP, TCP_KEEPIDLE) == 30);
-    CHECK(option(fd, IPPROTO_TCP, TCP_KEEPINTVL) == 15);
-    CHECK(option(fd, IPPROTO_TCP, TCP_KEEPCNT) == 4);
-    CHECK(option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT) == 128 * 1024);
+    CHECK(socket_option(fd, IPPROTO_TCP, TCP_NODELAY) != 0);
+    CHECK(socket_option(fd, SOL_SOCKET, SO_KEEPALIVE) != 0);
+    CHECK(socket_option(fd, IPPROTO_TCP, TCP_KEEPIDLE) == 30);
+    CHECK(socket_option(fd, IPPROTO_TCP, TCP_KEEPINTVL) == 15);
+    CHECK(socket_option(fd, IPPROTO_TCP, TCP_KEEPCNT) == 4);
+    CHECK(socket_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT) == 128 * 1024);
     CHECK((::fcntl(fd, F_GETFL) & O_NONBLOCK) != 0);
     CHECK((::fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
   }

@@ -105,6 +105,13 @@ inline std::string receive_all(const Descriptor& socket, int* error_number = nul
   }
 }
 
+inline int socket_option(int fd, int level, int name) {
+  int value = 0;
+  socklen_t size = sizeof(value);
+  ::getsockopt(fd, level, name, &value, &size);
+  return value;
+}
+
 inline std::size_t readable_bytes(int fd) {
   int n = 0;
   ::ioctl(fd, FIONREAD, &n);

@@ -16,7 +16,7 @@ using net::Loop;
 using net::TcpStream;
 
 // Keeps what arrives, and knows whether it was called from within a call into the stream.
-struct Recorder final : net::ByteStream::Handler {
+struct StreamRecorder final : net::ByteStream::Handler {
   void on_bytes(std::span<const char> bytes) override {
     CHECK_FALSE(inside_call);
     received.append(bytes.data(), bytes.size());
@@ -52,8 +52,8 @@ struct Recorder final : net::ByteStream::Handler {
 };
 
 // One stream on a loop, its peer as a plain socket.
-struct Fixture {
-  explicit Fixture(std::string_view early = {}) : pair(loop), peer(std::move(pair.peer)) {
+struct StreamFixture {
+  explicit StreamFixture(std::string_view early = {}) : pair(loop), peer(std::move(pair.peer)) {
     fd = pair.ours.native_handle();
     const auto from = net::peer_endpoint(fd);
     const auto to = net::local_endpoint(fd);
@@ -76,14 +76,14 @@ struct Fixture {
   Pair pair;
   Descriptor peer;
   int fd = -1;  // the stream's
-  Recorder handler;
+  StreamRecorder handler;
   std::unique_ptr<TcpStream> stream;
 };
 
 }  // namespace
 
 TEST_CASE("everything written in a turn leaves at its end, and is told once the kernel has it") {
-  Fixture f;
+  StreamFixture f;
   f.start();
   f.turn([&] {
     f.stream->write(std::string_view("HTTP/1.1 200 OK\r\n"));
@@ -100,7 +100,7 @@ TEST_CASE("everything written in a turn leaves at its end, and is told once the 
 }
 
 TEST_CASE("a large write goes out at once, behind what is queued, and is told later") {
-  Fixture f;
+  StreamFixture f;
   f.start();
   const std::string big = patterned(4, 32 * 1024);
   f.turn([&] {
@@ -185,7 +185,7 @@ TEST_CASE("both directions at once, far beyond the kernel's buffers, byte-exact 
 }
 
 TEST_CASE("while paused nothing is read, the kernel keeps it, and no buffer is held") {
-  Fixture f;
+  StreamFixture f;
   f.handler.when_bytes = [&] { f.stream->pause(); };
   f.start();
   send_text(f.peer, "one");
@@ -200,7 +200,7 @@ TEST_CASE("while paused nothing is read, the kernel keeps it, and no buffer is h
 }
 
 TEST_CASE("an idle connection holds no read buffer, and the next byte is not lost") {
-  Fixture f;
+  StreamFixture f;
   f.start();
   CHECK(f.loop.lent() == 1);
   f.turn([&] { f.stream->idle(); });
@@ -213,7 +213,7 @@ TEST_CASE("an idle connection holds no read buffer, and the next byte is not los
 }
 
 TEST_CASE("idle() from within on_bytes gives the buffer back without a cancelled read") {
-  Fixture f;
+  StreamFixture f;
   f.handler.when_bytes = [&] { f.stream->idle(); };
   f.start();
   send_text(f.peer, "x");
@@ -225,7 +225,7 @@ TEST_CASE("idle() from within on_bytes gives the buffer back without a cancelled
 }
 
 TEST_CASE("idle() that races with arriving bytes, writes and pauses loses nothing") {
-  Fixture f;
+  StreamFixture f;
   f.start();
   std::string sent;
   for (std::size_t i = 0; i < 2000; ++i) {
@@ -251,7 +251,7 @@ TEST_CASE("idle() that races with arriving bytes, writes and pauses loses nothin
 }
 
 TEST_CASE("idle() while a write waits for the kernel takes effect when it is through") {
-  Fixture f;
+  StreamFixture f;
   f.start();
   f.turn([&] { f.stream->write(patterned(0, 16 * 1024 * 1024)); });
   REQUIRE(f.stream->unwritten() > 0);
@@ -270,7 +270,7 @@ TEST_CASE("idle() while a write waits for the kernel takes effect when it is thr
 }
 
 TEST_CASE("a peer's FIN is an end, and the other direction goes on") {
-  Fixture f;
+  StreamFixture f;
   f.start();
   send_text(f.peer, "last words");
   ::shutdown(f.peer.get(), SHUT_WR);
@@ -288,7 +288,7 @@ TEST_CASE("a peer's FIN is an end, and the other direction goes on") {
 }
 
 TEST_CASE("finish() sends all that is queued before the FIN, and reading goes on") {
-  Fixture f;
+  StreamFixture f;
   f.start();
   constexpr std::size_t kMuch = 16 * 1024 * 1024;
   f.turn([&] {
@@ -312,7 +312,7 @@ TEST_CASE("finish() sends all that is queued before the FIN, and reading goes on
 }
 
 TEST_CASE("a peer's RST is a reset of the peer's side, with its errno") {
-  Fixture f;
+  StreamFixture f;
   f.start();
   reset_on_close(f.peer);
   REQUIRE(run_until(f.loop, [&] { return f.handler.closed; }));
@@ -325,7 +325,7 @@ TEST_CASE("a peer's RST is a reset of the peer's side, with its errno") {
 }
 
 TEST_CASE("an answer that came before a reset is read, although writing has failed by then") {
-  Fixture f;
+  StreamFixture f;
   f.start();
   send_text(f.peer, "HTTP/1.1 413");
   reset_on_close(f.peer);
@@ -338,7 +338,7 @@ TEST_CASE("an answer that came before a reset is read, although writing has fail
 }
 
 TEST_CASE("a write that fails while reading is paused is told without a resume") {
-  Fixture f;
+  StreamFixture f;
   f.start();
   f.handler.when_bytes = [&] { f.stream->pause(); };
   send_text(f.peer, "x");
@@ -351,7 +351,7 @@ TEST_CASE("a write that fails while reading is paused is told without a resume")
 }
 
 TEST_CASE("a write failed, and only then reading is paused: told all the same") {
-  Fixture f;
+  StreamFixture f;
   f.start();
   send_text(f.peer, "answer");
   reset_on_close(f.peer);
@@ -364,7 +364,7 @@ TEST_CASE("a write failed, and only then reading is paused: told all the same") 
 }
 
 TEST_CASE("a write that fails after the peer's FIN is told") {
-  Fixture f;
+  StreamFixture f;
   f.start();
   ::shutdown(f.peer.get(), SHUT_WR);
   REQUIRE(run_until(f.loop, [&] { return f.handler.eofs == 1; }));
@@ -377,7 +377,7 @@ TEST_CASE("a write that fails after the peer's FIN is told") {
 
 TEST_CASE("close() sends FIN, abortive close() sends RST, and no call follows either") {
   const bool abortive = GENERATE(false, true);
-  Fixture f;
+  StreamFixture f;
   f.start();
   f.turn([&] {
     f.stream->write(std::string_view("dropped"));
@@ -408,7 +408,7 @@ TEST_CASE("close() sends FIN, abortive close() sends RST, and no call follows ei
 
 TEST_CASE("close() in any callback ends the calls") {
   const int which = GENERATE(0, 1, 2);
-  Fixture f;
+  StreamFixture f;
   const auto close = [&] { f.stream->close(); };
   if (which == 0) f.handler.when_bytes = close;
   if (which == 1) f.handler.when_eof = close;
@@ -429,7 +429,7 @@ TEST_CASE("a stream may die with operations in flight, through the reaper in any
     std::unique_ptr<TcpStream> stream;
   };
   const int which = GENERATE(0, 1, 2, 3, 4, 5);
-  Fixture f;
+  StreamFixture f;
   const auto reap = [&] {
     if (f.stream != nullptr) f.loop.reap(std::make_unique<Dead>(std::move(f.stream)));
   };
@@ -457,7 +457,7 @@ TEST_CASE("a stream may die with operations in flight, through the reaper in any
 }
 
 TEST_CASE("bytes read before the stream existed come first, and wait for a resume") {
-  Fixture f("early ");
+  StreamFixture f("early ");
   send_text(f.peer, "late");
   SECTION("started") {
     f.turn([&] {
@@ -479,13 +479,13 @@ TEST_CASE("bytes read before the stream existed come first, and wait for a resum
 }
 
 TEST_CASE("a stream knows its two ends") {
-  Fixture f;
+  StreamFixture f;
   CHECK(f.stream->peer() == net::local_endpoint(f.peer.get()));
   CHECK(f.stream->local() == net::peer_endpoint(f.peer.get()));
 }
 
 TEST_CASE("the write buffer does not keep the size of its largest response") {
-  Fixture f;
+  StreamFixture f;
   f.start();
   f.turn([&] { f.stream->idle(); });
   run_ready(f.loop);

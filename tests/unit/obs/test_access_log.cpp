@@ -21,7 +21,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-AccessLogOptions to(const std::string& path) {
+AccessLogOptions access_log_to(const std::string& path) {
   AccessLogOptions o;
   o.path = path;
   return o;
@@ -45,7 +45,7 @@ bool mentions(const std::string& text, std::uint64_t id) {
 
 TEST_CASE("what was written is in the file after a flush, from all workers") {
   const ScratchDir dir;
-  AccessLog log(to(dir / "log"));
+  AccessLog log(access_log_to(dir / "log"));
   AccessRing& one = log.new_ring();
   AccessRing& two = log.new_ring();
   REQUIRE(one.write(numbered(1)));
@@ -62,7 +62,7 @@ TEST_CASE("what was written is in the file after a flush, from all workers") {
 TEST_CASE("the file is for its owner and group only, and is appended to") {
   const ScratchDir dir;
   for (int i = 0; i < 2; ++i) {
-    AccessLog log(to(dir / "log"));
+    AccessLog log(access_log_to(dir / "log"));
     REQUIRE(log.new_ring().write(numbered(static_cast<std::uint64_t>(i))));
   }
   CHECK(lines(contents(dir / "log")) == 2);
@@ -77,7 +77,7 @@ TEST_CASE("the end drains everything, from workers that wrote at full speed") {
   constexpr int kWorkers = 3;
   std::uint64_t dropped = 0;
   {
-    AccessLog log(to(dir / "log"));
+    AccessLog log(access_log_to(dir / "log"));
     std::vector<std::thread> workers;
     std::atomic<std::uint64_t> refused{0};
     for (int w = 0; w < kWorkers; ++w) {
@@ -96,7 +96,7 @@ TEST_CASE("the end drains everything, from workers that wrote at full speed") {
 
 TEST_CASE("a reopened log goes to the new file, and the old one keeps what it had") {
   const ScratchDir dir;
-  AccessLog log(to(dir / "log"));
+  AccessLog log(access_log_to(dir / "log"));
   AccessRing& ring = log.new_ring();
   REQUIRE(ring.write(numbered(1)));
   log.flush();
@@ -117,7 +117,7 @@ TEST_CASE("a reopen that fails leaves the old file in use and says why") {
   const ScratchDir dir;
   std::filesystem::create_directory(dir / "sub");
   std::atomic<int> error{0};
-  AccessLogOptions options = to(dir / "sub/log");
+  AccessLogOptions options = access_log_to(dir / "sub/log");
   options.on_error = [&error](int e) { error = e; };
   AccessLog log(options);
   AccessRing& ring = log.new_ring();
@@ -132,8 +132,8 @@ TEST_CASE("a reopen that fails leaves the old file in use and says why") {
 
 TEST_CASE("a log whose file cannot be opened is an error at the start") {
   const ScratchDir dir;
-  CHECK_THROWS_AS(AccessLog(to(dir / "no/such/dir")), std::system_error);
-  AccessLog log(to(dir / "log"));
+  CHECK_THROWS_AS(AccessLog(access_log_to(dir / "no/such/dir")), std::system_error);
+  AccessLog log(access_log_to(dir / "log"));
   CHECK_THROWS_AS(log.redirect(dir / "no/such/dir"), std::system_error);
   REQUIRE(log.new_ring().write(numbered(1)));
   log.flush();
@@ -142,7 +142,7 @@ TEST_CASE("a log whose file cannot be opened is an error at the start") {
 
 TEST_CASE("a reload moves the log, turns it off and on again") {
   const ScratchDir dir;
-  AccessLog log(to("off"));
+  AccessLog log(access_log_to("off"));
   AccessRing& ring = log.new_ring();
   REQUIRE(ring.write(numbered(1)));
   log.redirect(dir / "a");
@@ -165,7 +165,7 @@ TEST_CASE("a reload moves the log, turns it off and on again") {
 
 TEST_CASE("a full disk costs lines, which are counted, and never a request") {
   std::atomic<int> error{0};
-  AccessLogOptions options = to("/dev/full");
+  AccessLogOptions options = access_log_to("/dev/full");
   options.on_error = [&error](int e) { error = e; };
   AccessLog log(options);
   AccessRing& ring = log.new_ring();
@@ -186,7 +186,7 @@ TEST_CASE("a reader that stalls fills the ring, holds up no worker, and the end 
   std::string received;
   std::atomic<int> error{0};
   {
-    AccessLogOptions options = to(fifo);
+    AccessLogOptions options = access_log_to(fifo);
     options.ring_bytes = 256 * 1024;
     options.drain = 1ms;
     options.on_error = [&error](int e) { error = e; };
@@ -213,5 +213,5 @@ TEST_CASE("a reader that stalls fills the ring, holds up no worker, and the end 
 TEST_CASE("a named pipe that nobody reads is an error, not a wait") {
   const ScratchDir dir;
   REQUIRE(mkfifo((dir / "fifo").c_str(), 0600) == 0);
-  CHECK_THROWS_AS(AccessLog(to(dir / "fifo")), std::system_error);
+  CHECK_THROWS_AS(AccessLog(access_log_to(dir / "fifo")), std::system_error);
 }

@@ -16,7 +16,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-LogOptions to(const std::string& path, LogOptions::Format format = LogOptions::Format::text) {
+LogOptions log_to(const std::string& path, LogOptions::Format format = LogOptions::Format::text) {
   LogOptions o;
   o.path = path;
   o.format = format;
@@ -65,7 +65,7 @@ TEST_CASE("numbers that JSON cannot say are null") {
 
 TEST_CASE("events below the level are not written, and the level can be changed") {
   const ScratchDir dir;
-  Log log(to(dir / "log"));
+  Log log(log_to(dir / "log"));
   log.debug("hidden");
   log.info("shown");
   CHECK_FALSE(log.enabled(Level::debug));
@@ -82,7 +82,7 @@ TEST_CASE("events below the level are not written, and the level can be changed"
 
 TEST_CASE("braces in a value are text, not a format") {
   const ScratchDir dir;
-  Log log(to(dir / "log"));
+  Log log(log_to(dir / "log"));
   log.info("e", {{"v", "{} %n {0}"}});
   CHECK(contents(dir / "log").find(R"(v="{} %n {0}")") != std::string::npos);
 }
@@ -90,7 +90,7 @@ TEST_CASE("braces in a value are text, not a format") {
 TEST_CASE("the event log is reopened under its name, and stays when that fails") {
   const ScratchDir dir;
   std::filesystem::create_directory(dir / "sub");
-  Log log(to(dir / "sub/log"));
+  Log log(log_to(dir / "sub/log"));
   log.info("one");
   std::filesystem::rename(dir / "sub/log", dir / "sub/log.1");
   CHECK(log.reopen());
@@ -107,12 +107,12 @@ TEST_CASE("the event log is reopened under its name, and stays when that fails")
 TEST_CASE("an event log that cannot be opened is an error at the start") {
   const ScratchDir dir;
   std::filesystem::create_directory(dir / "d");
-  CHECK_THROWS_AS(Log(to(dir / "d")), std::system_error);
+  CHECK_THROWS_AS(Log(log_to(dir / "d")), std::system_error);
 }
 
 TEST_CASE("lines of many threads do not mix") {
   const ScratchDir dir;
-  Log log(to(dir / "log"));
+  Log log(log_to(dir / "log"));
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&log] {
@@ -153,7 +153,7 @@ TEST_CASE("a rate limit that rested has its burst again, and no more") {
 
 TEST_CASE("an event that passes after others were held back tells how many") {
   const ScratchDir dir;
-  Log log(to(dir / "log", LogOptions::Format::json));
+  Log log(log_to(dir / "log", LogOptions::Format::json));
   RateLimit limit(1, 1s);
   const base::Instant now(1000s);
   for (int i = 0; i < 5; ++i) log.event(limit, now, Level::warn, "handshake_failed", {{"reason", "timeout"}});

@@ -10,6 +10,7 @@
 
 #include "catch.hpp"
 #include "hello_bytes.hpp"
+#include "text.hpp"
 
 using namespace sallyport;
 using namespace sallyport::tls;
@@ -30,11 +31,6 @@ std::string wrong(std::string_view file) {
   REQUIRE(captured.has_error());
   return captured.error();
 }
-bool has(const std::string& text, std::string_view part) {
-  UNSCOPED_INFO(text);
-  return text.find(part) != std::string::npos;
-}
-
 }  // namespace
 
 TEST_CASE("one hello in every form") {
@@ -147,10 +143,10 @@ TEST_CASE("a hello can be made to ask for another name, and nothing else of it c
 
 namespace {
 
-struct World {
+struct RehearsedHost {
   Identity ca = make_authority();
   StoreSpec spec;
-  World() {
+  RehearsedHost() {
     Wanted wanted;
     wanted.san = "DNS:a.example";
     HostSpec host;
@@ -192,7 +188,7 @@ std::string hello_for(
 }  // namespace
 
 TEST_CASE("a rehearsal tells what is answered, by which rule and policy") {
-  World world;
+  RehearsedHost world;
   const Rehearsal now = world.meets(hello_for("a.example", [](SSL* ssl) { set_alpn(ssl, "\x08http/1.1"); }));
   CHECK_FALSE(now.refused);
   CHECK(now.version == Version::tls13);
@@ -214,7 +210,7 @@ TEST_CASE("a rehearsal tells what is answered, by which rule and policy") {
 }
 
 TEST_CASE("a rehearsal tells what is refused, and why, as the gateway would") {
-  World world;
+  RehearsedHost world;
   const Rehearsal unknown = world.meets(hello_for("b.example"));
   CHECK(unknown.refused);
   CHECK(unknown.host == nullptr);
@@ -229,7 +225,7 @@ TEST_CASE("a rehearsal tells what is refused, and why, as the gateway would") {
 }
 
 TEST_CASE("a hello put together from a log line's words is judged like the one it tells of") {
-  World world;
+  RehearsedHost world;
   HelloOutline line;
   line.sni = "a.example";
   line.versions = {"TLSv1.3", "TLSv1.2"};

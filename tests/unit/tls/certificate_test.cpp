@@ -4,6 +4,7 @@
 
 #include "catch.hpp"
 #include "certificates.hpp"
+#include "text.hpp"
 
 using namespace sallyport;
 using namespace sallyport::tls;
@@ -22,10 +23,6 @@ std::string error_of(const std::string& chain, const std::string& key) {
   CHECK(Certificate::parse(chain, key, {"c.pem", "k.pem", ""}, base::WallClock::now(), notes) == nullptr);
   CHECK(notes.errors() == 1);
   return first_text(notes);
-}
-
-bool holds(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 }  // namespace
@@ -56,17 +53,17 @@ TEST_CASE("a certificate tells its names, dates, key and fingerprint") {
 TEST_CASE("what is wrong with a chain or key is said with file, reason and remedy") {
   const Identity leaf = issue(wanted("DNS:a.example"));
   const Identity other = issue(wanted("DNS:b.example"));
-  CHECK(holds(error_of("", leaf.key_pem()), "c.pem: holds no certificate"));
-  CHECK(holds(error_of(leaf.key_pem(), leaf.pem()), "are chain and key swapped?"));
-  CHECK(holds(error_of(leaf.pem(), ""), "k.pem: holds no private key"));
-  CHECK(holds(error_of(leaf.pem(), other.key_pem()),
-              "k.pem: does not belong to the first certificate in c.pem"));
-  CHECK(holds(error_of(leaf.pem(), leaf.key_pem("secret")), "is encrypted"));
+  CHECK(has(error_of("", leaf.key_pem()), "c.pem: holds no certificate"));
+  CHECK(has(error_of(leaf.key_pem(), leaf.pem()), "are chain and key swapped?"));
+  CHECK(has(error_of(leaf.pem(), ""), "k.pem: holds no private key"));
+  CHECK(
+      has(error_of(leaf.pem(), other.key_pem()), "k.pem: does not belong to the first certificate in c.pem"));
+  CHECK(has(error_of(leaf.pem(), leaf.key_pem("secret")), "is encrypted"));
   const std::string pem = leaf.pem();
-  CHECK(holds(error_of(pem + pem.substr(0, pem.size() / 2), leaf.key_pem()),
-              "certificate 2 in it cannot be read"));
+  CHECK(has(error_of(pem + pem.substr(0, pem.size() / 2), leaf.key_pem()),
+            "certificate 2 in it cannot be read"));
   const std::string key = leaf.key_pem();
-  CHECK(holds(error_of(pem, key.substr(0, key.size() / 2)), "k.pem: the key cannot be read"));
+  CHECK(has(error_of(pem, key.substr(0, key.size() / 2)), "k.pem: the key cannot be read"));
   CHECK(ERR_peek_error() == 0);
 }
 
@@ -82,12 +79,12 @@ TEST_CASE(
   REQUIRE(certificate != nullptr);
   CHECK(notes.ok());
   REQUIRE(notes.items().size() == 1);
-  CHECK(holds(notes.items()[0].text, "expired on"));
+  CHECK(has(notes.items()[0].text, "expired on"));
   // Time is what it is told.
   Notes earlier;
   certificate->tell(base::WallClock::now() - std::chrono::hours(3), earlier);
   REQUIRE(earlier.items().size() == 1);
-  CHECK(holds(earlier.items()[0].text, "is not valid before"));
+  CHECK(has(earlier.items()[0].text, "is not valid before"));
 }
 
 TEST_CASE("a reload takes over what has the same bytes and loads what has not") {
@@ -119,8 +116,8 @@ TEST_CASE("files that cannot be read are named") {
   CHECK(pool.load({(folder.path() / "c.pem").string(), folder.path().string(), ""}, base::WallClock::now(),
                   notes) == nullptr);
   REQUIRE(notes.items().size() == 2);
-  CHECK(holds(notes.items()[0].text, "c.pem cannot be read: No such file"));
-  CHECK(holds(notes.items()[1].text, "is a directory"));
+  CHECK(has(notes.items()[0].text, "c.pem cannot be read: No such file"));
+  CHECK(has(notes.items()[1].text, "is a directory"));
 }
 
 TEST_CASE("key types are told apart") {
@@ -166,9 +163,9 @@ TEST_CASE("a chain in any order is sent in the right one, and its owner is told"
   CHECK(notes.ok());
   const auto told = warnings(notes);
   REQUIRE(told.size() == 3);
-  CHECK(holds(told[0], "c.pem: certificate 3, \"CN=test\", is the leaf and does not stand first"));
-  CHECK(holds(told[1], "stands in the wrong place"));
-  CHECK(holds(told[2], "is a root and is not sent"));
+  CHECK(has(told[0], "c.pem: certificate 3, \"CN=test\", is the leaf and does not stand first"));
+  CHECK(has(told[1], "stands in the wrong place"));
+  CHECK(has(told[2], "is a root and is not sent"));
   // Each reload says so again, without parsing anew.
   Notes again;
   CHECK(disk.load(again) == certificate);
@@ -186,7 +183,7 @@ TEST_CASE("a missing intermediate is added from the pool, and reported where the
   REQUIRE(bare != nullptr);
   CHECK(bare->chain_length() == 1);
   REQUIRE(notes.items().size() == 1);
-  CHECK(holds(notes.items()[0].text, "the issuer of \"CN=test\" is missing: \"CN=middle\""));
+  CHECK(has(notes.items()[0].text, "the issuer of \"CN=test\" is missing: \"CN=middle\""));
 
   Notes pooled;
   disk.pool.trust({middles, roots}, pooled);
@@ -195,7 +192,7 @@ TEST_CASE("a missing intermediate is added from the pool, and reported where the
   CHECK(whole->chain_length() == 2);
   CHECK(whole->content() != bare->content());  // what is sent is another thing
   REQUIRE(pooled.items().size() == 1);
-  CHECK(holds(pooled.items()[0].text, "\"CN=middle\" is missing and was added from " + middles));
+  CHECK(has(pooled.items()[0].text, "\"CN=middle\" is missing and was added from " + middles));
   // As long as neither the files nor the pool change, nothing is looked up again.
   Notes same;
   disk.pool.trust({middles, roots}, same);
@@ -221,9 +218,9 @@ TEST_CASE("a private CA makes no noise unless roots were named") {
   disk.pool.trust({"", disk.folder.write("roots.pem", other.pem() + disk.middle.pem())}, loud);
   CHECK(disk.load(loud) != nullptr);
   REQUIRE(loud.items().size() == 2);
-  CHECK(holds(loud.items()[0].text,
-              "1 in it are no roots and do not count as such (the first: \"CN=middle\")"));
-  CHECK(holds(loud.items()[1].text, "the issuer of \"CN=test\" is missing"));
+  CHECK(
+      has(loud.items()[0].text, "1 in it are no roots and do not count as such (the first: \"CN=middle\")"));
+  CHECK(has(loud.items()[1].text, "the issuer of \"CN=test\" is missing"));
   CHECK(loud.ok());
 
   Notes broken;
@@ -242,7 +239,7 @@ TEST_CASE("our certificate towards an upstream is one for clients") {
   Notes server;
   CHECK(disk.load(server) != nullptr);
   REQUIRE(server.items().size() == 1);
-  CHECK(holds(server.items()[0].text, "serverAuth"));
+  CHECK(has(server.items()[0].text, "serverAuth"));
   disk.source.use = ChainUse::client;
   Notes client;
   CHECK(disk.load(client) != nullptr);

@@ -7,6 +7,7 @@
 
 #include "catch.hpp"
 #include "certificates.hpp"
+#include "text.hpp"
 
 using namespace sallyport;
 using namespace sallyport::tls;
@@ -14,7 +15,7 @@ using namespace tls_test;
 
 namespace {
 
-constexpr long kDay = 86400;
+constexpr long kDaySeconds = 86400;
 using Reasons = std::vector<std::string>;
 
 std::shared_ptr<const CertificateSet> set_of(const std::vector<const Identity*>& identities,
@@ -28,7 +29,7 @@ std::shared_ptr<const CertificateSet> set_of(const std::vector<const Identity*>&
   return set;
 }
 
-Wanted ca_wanted(const std::string& name, long until = 400 * kDay) {
+Wanted ca_wanted(const std::string& name, long until = 400 * kDaySeconds) {
   Wanted wanted;
   wanted.name = name;
   wanted.authority = true;
@@ -41,7 +42,7 @@ Wanted leaf_wanted(const std::string& san = "DNS:a.example") {
   Wanted wanted;
   wanted.name = "leaf";
   wanted.san = san;
-  wanted.until = 200 * kDay;
+  wanted.until = 200 * kDaySeconds;
   return wanted;
 }
 
@@ -93,10 +94,6 @@ std::string all_text(const ChainReport& report) {
   std::string text;
   for (const ChainFinding& finding : report.findings) text += finding.text + "\n";
   return text;
-}
-
-bool holds(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 }  // namespace
@@ -191,13 +188,14 @@ TEST_CASE("why a chain does not hold is told of the certificate that is to blame
   };
   const auto digest = [](const EVP_MD* md) { return [md](Wanted&, Wanted&, Wanted& l) { l.digest = md; }; };
   const std::vector<Row> rows{
-      {"expired leaf", [](auto&, auto&, Wanted& l) { l.from = -2 * kDay, l.until = -kDay; }, "expired",
-       "leaf", "renew"},
-      {"expired intermediate", [](auto&, Wanted& m, auto&) { m.from = -2 * kDay, m.until = -kDay; },
-       "expired", "middle", "renew"},
-      {"expired root", [](Wanted& r, auto&, auto&) { r.from = -2 * kDay, r.until = -kDay; }, "expired",
-       "root", "renew"},
-      {"not yet", [](auto&, auto&, Wanted& l) { l.from = kDay; }, "not_yet_valid", "leaf", "clock"},
+      {"expired leaf", [](auto&, auto&, Wanted& l) { l.from = -2 * kDaySeconds, l.until = -kDaySeconds; },
+       "expired", "leaf", "renew"},
+      {"expired intermediate",
+       [](auto&, Wanted& m, auto&) { m.from = -2 * kDaySeconds, m.until = -kDaySeconds; }, "expired",
+       "middle", "renew"},
+      {"expired root", [](Wanted& r, auto&, auto&) { r.from = -2 * kDaySeconds, r.until = -kDaySeconds; },
+       "expired", "root", "renew"},
+      {"not yet", [](auto&, auto&, Wanted& l) { l.from = kDaySeconds; }, "not_yet_valid", "leaf", "clock"},
       {"short RSA", [](auto&, auto&, Wanted& l) { l.rsa = true, l.rsa_bits = 1024; }, "weak_key", "leaf",
        "RSA 1024"},
       {"short RSA of a CA", [](auto&, Wanted& m, auto&) { m.rsa = true, m.rsa_bits = 1024; }, "weak_key",
@@ -241,7 +239,7 @@ TEST_CASE("why a chain does not hold is told of the certificate that is to blame
     REQUIRE(reasons(report) == Reasons{"error " + row.reason});
     CHECK(describe(report.certificates[*report.findings[0].certificate].certificate.get()).subject ==
           "CN=" + row.blamed);
-    CHECK(holds(report.findings[0].text, row.words));
+    CHECK(has(report.findings[0].text, row.words));
     CHECK_FALSE(report.complete());
     CHECK(sent(report) == "leaf middle");
   }
@@ -257,13 +255,13 @@ TEST_CASE("a missing issuer is reported with its name and where the CA publishes
   REQUIRE(report.findings.size() == 1);
   CHECK(report.findings[0].issuer == "CN=middle");
   CHECK(report.findings[0].issuer_url == "http://ca.example/middle.cer");
-  CHECK(holds(report.findings[0].text, "is missing: \"CN=middle\" is not in the file"));
-  CHECK(holds(report.findings[0].text, "append its certificate, which is at http://ca.example/middle.cer"));
+  CHECK(has(report.findings[0].text, "is missing: \"CN=middle\" is not in the file"));
+  CHECK(has(report.findings[0].text, "append its certificate, which is at http://ca.example/middle.cer"));
   // One of the same name with another key is not it, and whoever put it there wants to know.
   const Identity other = issue(ca_wanted("middle"), &f.root);
   const ChainReport mixed = examine({{&leaf, &other}, {}, {&f.root}});
   CHECK(reasons(mixed) == Reasons{"error missing_issuer", "warning unrelated"});
-  CHECK(holds(all_text(mixed), "but with another key"));
+  CHECK(has(all_text(mixed), "but with another key"));
 }
 
 TEST_CASE("an issuer with the wrong key identifier is sent all the same, and told") {
@@ -281,7 +279,7 @@ TEST_CASE("an issuer with the wrong key identifier is sent all the same, and tol
   const Identity careless = issue(middle_wanted, &f.root);
   const ChainReport report = examine({{&leaf, &careless}, {}, {&f.root}});
   CHECK(reasons(report) == Reasons{"error bad_signature"});
-  CHECK(holds(all_text(report), "authority key identifier"));
+  CHECK(has(all_text(report), "authority key identifier"));
   CHECK(sent(report) == "leaf middle");
 }
 
@@ -306,8 +304,8 @@ TEST_CASE("a cross-signed intermediate makes two paths, and one that holds is en
     CHECK(sent(one) == "leaf middle new root");
   }
   // One out of date is no harm if another way holds, but is better left out.
-  crossed.from = -2 * kDay;
-  crossed.until = -kDay;
+  crossed.from = -2 * kDaySeconds;
+  crossed.until = -kDaySeconds;
   const Identity stale = issue(crossed, &old_root);
   const ChainReport half = examine({{&leaf, &middle, &stale}, {}, {&new_root, &old_root}});
   CHECK(half.complete());
@@ -348,18 +346,19 @@ TEST_CASE("CAs that certify each other end, as does a bundle without end") {
 
 TEST_CASE("dates are those of the time asked for, and the end is told ahead of it") {
   const Family f;  // the leaf: 200 days
-  CHECK(reasons(examine({{&f.leaf, &f.middle}, {}, {&f.root}, "", 169 * kDay})).empty());
-  CHECK(reasons(examine({{&f.leaf, &f.middle}, {}, {&f.root}, "", 171 * kDay})) ==
+  CHECK(reasons(examine({{&f.leaf, &f.middle}, {}, {&f.root}, "", 169 * kDaySeconds})).empty());
+  CHECK(reasons(examine({{&f.leaf, &f.middle}, {}, {&f.root}, "", 171 * kDaySeconds})) ==
         Reasons{"warning near_expiry"});
-  CHECK(reasons(examine({{&f.leaf, &f.middle}, {}, {&f.root}, "", 201 * kDay})) == Reasons{"error expired"});
-  CHECK(reasons(examine({{&f.leaf, &f.middle}, {}, {&f.root}, "", -2 * kDay})).front() ==
+  CHECK(reasons(examine({{&f.leaf, &f.middle}, {}, {&f.root}, "", 201 * kDaySeconds})) ==
+        Reasons{"error expired"});
+  CHECK(reasons(examine({{&f.leaf, &f.middle}, {}, {&f.root}, "", -2 * kDaySeconds})).front() ==
         "error not_yet_valid");
   // What lives for a week is not always about to end.
   Wanted wanted = leaf_wanted();
-  wanted.until = 7 * kDay;
+  wanted.until = 7 * kDaySeconds;
   const Identity brief = issue(wanted, &f.middle);
-  CHECK(reasons(examine({{&brief, &f.middle}, {}, {&f.root}, "", 4 * kDay})).empty());
-  CHECK(reasons(examine({{&brief, &f.middle}, {}, {&f.root}, "", 5 * kDay})) ==
+  CHECK(reasons(examine({{&brief, &f.middle}, {}, {&f.root}, "", 4 * kDaySeconds})).empty());
+  CHECK(reasons(examine({{&brief, &f.middle}, {}, {&f.root}, "", 5 * kDaySeconds})) ==
         Reasons{"warning near_expiry"});
 }
 
@@ -386,8 +385,8 @@ TEST_CASE("a file without certificates says what it holds instead") {
     CHECK(CertificateSet::parse(pem, "x.pem", why) == nullptr);
     return why;
   };
-  CHECK(holds(why_not(""), "holds no certificate"));
-  CHECK(holds(why_not(f.leaf.key_pem()), "holds a private key and no certificate"));
+  CHECK(has(why_not(""), "holds no certificate"));
+  CHECK(has(why_not(f.leaf.key_pem()), "holds a private key and no certificate"));
   const std::string pem = f.leaf.pem();
-  CHECK(holds(why_not(pem + pem.substr(0, pem.size() / 2)), "cannot be read from certificate 2 on"));
+  CHECK(has(why_not(pem + pem.substr(0, pem.size() / 2)), "cannot be read from certificate 2 on"));
 }

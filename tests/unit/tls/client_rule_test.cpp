@@ -6,13 +6,14 @@
 #include <thread>
 
 #include "certificates.hpp"
+#include "text.hpp"
 
 using namespace sallyport::tls;
 using namespace tls_test;
 
 namespace {
 
-struct World {
+struct ClientAuthority {
   TemporaryFolder folder;
   Identity ca = make_authority("Client CA");
   ClientAuthSpec spec{ClientAuthMode::require, folder.write("ca.pem", ca.pem()), 4};
@@ -51,10 +52,6 @@ int verdict(const ClientRule& rule, const Identity& leaf, const Identity* above 
   return error;
 }
 
-bool holds(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 std::string pem_of(const std::string& der) {
   const auto* at = reinterpret_cast<const unsigned char*>(der.data());
   const CrlPtr list(d2i_X509_CRL(nullptr, &at, static_cast<long>(der.size())));
@@ -66,7 +63,7 @@ std::string pem_of(const std::string& der) {
 }  // namespace
 
 TEST_CASE("who is on a list is revoked, who is not is good, whatever its length") {
-  World world;
+  ClientAuthority world;
   const Identity bad = world.client();
   const Identity good = world.client();
   const std::size_t others = GENERATE(std::size_t{0}, std::size_t{1}, std::size_t{2}, std::size_t{1000});
@@ -79,7 +76,7 @@ TEST_CASE("who is on a list is revoked, who is not is good, whatever its length"
 }
 
 TEST_CASE("an intermediate's list counts once its signature held, and only its own key's") {
-  World world;
+  ClientAuthority world;
   const Identity below = make_intermediate(world.ca, "Below");
   const Identity impostor = make_intermediate(world.ca, "Below");
   const Identity bad = world.client("", "bad", &below);
@@ -100,7 +97,7 @@ TEST_CASE("an intermediate's list counts once its signature held, and only its o
 }
 
 TEST_CASE("a revoked intermediate takes all below with it, and one without a list as well") {
-  World world;
+  ClientAuthority world;
   const Identity gone = make_intermediate(world.ca, "Gone");
   const Identity unlisted = make_intermediate(world.ca, "Unlisted");
   world.list(revocation_list(world.ca, {.revoked = {&gone}}), "root.crl");
@@ -112,25 +109,25 @@ TEST_CASE("a revoked intermediate takes all below with it, and one without a lis
 }
 
 TEST_CASE("a list that is out of date refuses and is told at load; a newer one beside it wins") {
-  World world;
+  ClientAuthority world;
   const Identity good = world.client();
   const Identity bad = world.client();
   world.list(revocation_list(world.ca, {.from = -7200, .until = -3600}));
   auto rule = world.load();
   REQUIRE(rule != nullptr);
-  CHECK(holds(first_text(world.notes), "was to be renewed by 20"));
+  CHECK(has(first_text(world.notes), "was to be renewed by 20"));
   CHECK(verdict(*rule, good) == X509_V_ERR_CRL_HAS_EXPIRED);
   world.list(revocation_list(world.ca, {.revoked = {&bad}}), "newer.crl");
   rule = world.load();
   REQUIRE(rule != nullptr);
   CHECK(verdict(*rule, good) == X509_V_OK);
   CHECK(verdict(*rule, bad) == X509_V_ERR_CERT_REVOKED);
-  CHECK(holds(rule->list_of("CN=Client CA")->file, "newer.crl"));
+  CHECK(has(rule->list_of("CN=Client CA")->file, "newer.crl"));
   CHECK(rule->list_of("CN=Nobody") == nullptr);
 }
 
 TEST_CASE("lists that would not do their work are refused with the file and what to do") {
-  World world;
+  ClientAuthority world;
   const Identity stranger = make_authority("Client CA");
   const std::vector<std::pair<std::string, std::string>> cases{
       {"", "neither in PEM form nor in DER"},
@@ -152,13 +149,13 @@ TEST_CASE("lists that would not do their work are refused with the file and what
     world.list(bytes);
     CHECK(world.load() == nullptr);
     INFO(first_text(world.notes));
-    CHECK(holds(first_text(world.notes), words));
-    CHECK(holds(first_text(world.notes), "list.crl"));
+    CHECK(has(first_text(world.notes), words));
+    CHECK(has(first_text(world.notes), "list.crl"));
   }
 }
 
 TEST_CASE("the rule is another when a list, a name or a pin is, by content and not by path") {
-  World world;
+  ClientAuthority world;
   const auto identity = [&] {
     REQUIRE(world.load() != nullptr);
     return world.digest;
@@ -207,7 +204,7 @@ TEST_CASE("names are compared by kind: one label for a star, the rest of a path 
       {"URI:a.test", "DNS:a.test", false},
   }));
   INFO(pattern << " " << san);
-  World world;
+  ClientAuthority world;
   world.spec.sans = {"other.test", pattern};
   const auto rule = world.load();
   REQUIRE(rule != nullptr);
@@ -216,7 +213,7 @@ TEST_CASE("names are compared by kind: one label for a star, the rest of a path 
 }
 
 TEST_CASE("a pin is its key's, whatever certificate has it") {
-  World world;
+  ClientAuthority world;
   const Identity good = world.client();
   Wanted again;
   again.key = good.key.get();
@@ -230,7 +227,7 @@ TEST_CASE("a pin is its key's, whatever certificate has it") {
 }
 
 TEST_CASE("what a certificate says is told in words that end nothing and begin nothing") {
-  World world;
+  ClientAuthority world;
   Identity client = world.client("DNS:a.test,URI:spiffe://a/b\"c,email:x@a.test,IP:10.0.0.1,IP:2001:db8::1");
   X509_NAME* name = X509_NAME_new();
   const std::string evil = "a\"b\\c, CN=admin\r\nX-Admin: 1;d\xc3\xa4";
@@ -250,7 +247,7 @@ TEST_CASE("what a certificate says is told in words that end nothing and begin n
 }
 
 TEST_CASE("what is too long is left out and not cut") {
-  World world;
+  ClientAuthority world;
   std::string sans = "DNS:first.test";
   for (int i = 0; i < 100; ++i) sans += ",DNS:x" + std::to_string(i) + ".test";
   const auto told = describe(world.client(sans).certificate.get(), ClientCertResult::ok);
@@ -262,7 +259,7 @@ TEST_CASE("what is too long is left out and not cut") {
 }
 
 TEST_CASE("many threads ask a list at once") {
-  World world;
+  ClientAuthority world;
   const Identity below = make_intermediate(world.ca, "Below");
   const Identity bad = world.client("", "bad", &below);
   const Identity good = world.client("", "good", &below);
@@ -285,7 +282,7 @@ TEST_CASE("many threads ask a list at once") {
 }
 
 TEST_CASE("what a list of 100,000 costs", "[.bench]") {
-  World world;
+  ClientAuthority world;
   const Identity bad = world.client();
   const Identity good = world.client();
   const std::string list = revocation_list(world.ca, {.revoked = {&bad}, .others = 100'000});

@@ -2,6 +2,7 @@
 
 #include "catch.hpp"
 #include "certificates.hpp"
+#include "text.hpp"
 
 using namespace sallyport;
 using namespace sallyport::tls;
@@ -50,10 +51,6 @@ int index_of(const HostEntry* entry) {
   return entry == nullptr ? -1 : static_cast<int>(entry->index);
 }
 
-bool holds(const std::string& text, const char* part) {
-  return text.find(part) != std::string::npos;
-}
-
 }  // namespace
 
 TEST_CASE("a host is found by its exact name, a one-label wildcard, '*', else by the rules") {
@@ -99,7 +96,7 @@ TEST_CASE("hosts that are limited to listeners may share a name, and are not fou
   CHECK(index_of(store->find("x.example", 0)) == -1);
   CHECK(index_of(store->find("x.example", 1)) == 2);
   spec.hosts.push_back(host({"a.example"}));
-  CHECK(holds(error_of(spec), "hosts[3].names: 'a.example' is served by host 'a.example' already"));
+  CHECK(has(error_of(spec), "hosts[3].names: 'a.example' is served by host 'a.example' already"));
 }
 
 TEST_CASE("a host without names takes those of its certificates; one without certificates is not served") {
@@ -127,12 +124,12 @@ TEST_CASE("what is wrong with a store is said, all of it") {
   Notes notes;
   CHECK(ContextStore::build(spec, nullptr, notes) == nullptr);
   CHECK(notes.errors() == 4);
-  CHECK(holds(notes.items()[0].where, "policies[0].ciphers[0]"));
+  CHECK(has(notes.items()[0].where, "policies[0].ciphers[0]"));
 
   spec = {};
   spec.hosts = {host({"a.example"})};
   spec.hosts[0].certificates.push_back(certificate_for("DNS:a.example"));
-  CHECK(holds(error_of(spec), "two certificates have a key of type ecdsa"));
+  CHECK(has(error_of(spec), "two certificates have a key of type ecdsa"));
   spec.hosts[0].certificates[1] = certificate_for("DNS:a.example", true);
   build(spec);
 }
@@ -142,7 +139,7 @@ TEST_CASE("a name that no certificate of its host covers is a warning") {
   spec.hosts = {host({"other.example"})};
   Notes notes;
   REQUIRE(ContextStore::build(spec, nullptr, notes) != nullptr);
-  CHECK(holds(notes.items().back().text, "in none of the host's certificates"));
+  CHECK(has(notes.items().back().text, "in none of the host's certificates"));
 }
 
 TEST_CASE("session ids are bound to names, policy and client-certificate rule, and to nothing else") {

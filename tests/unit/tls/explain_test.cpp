@@ -9,6 +9,7 @@
 
 #include "catch.hpp"
 #include "hello_bytes.hpp"
+#include "text.hpp"
 
 using namespace sallyport;
 using namespace sallyport::tls;
@@ -76,11 +77,6 @@ std::string without_host(Reason reason, HelloFault fault = HelloFault::none, boo
   failure.silent = silent;
   failure.duration = base::Milliseconds(10'000);
   return explain(failure).hint;
-}
-
-bool has(const std::string& text, std::string_view part) {
-  UNSCOPED_INFO(text);
-  return text.find(part) != std::string::npos;
 }
 
 }  // namespace

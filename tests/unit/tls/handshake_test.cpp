@@ -9,7 +9,7 @@ using Reason = HandshakeReason;
 namespace {
 
 // A CA, hosts a.example and b.example under it, and what tests change before build().
-struct World {
+struct HandshakeHosts {
   Identity ca = make_authority();
   Identity client_ca = make_authority("Client CA");
   TemporaryFolder folder;
@@ -17,7 +17,7 @@ struct World {
       std::make_shared<TicketKeys>(TicketKeys::Options{}, base::WallClock::now());
   StoreSpec spec;
 
-  World() {
+  HandshakeHosts() {
     spec.policies.resize(1);
     add_host("a.example");
     add_host("b.example");
@@ -78,7 +78,7 @@ Failed refused(Server& server, const Ask& how) {
 }  // namespace
 
 TEST_CASE("a TLS 1.3 handshake is done, described and carries bytes") {
-  World world;
+  HandshakeHosts world;
   Server server(world.build());
   Ask how;
   how.sni = "A.Example";
@@ -105,7 +105,7 @@ TEST_CASE("a TLS 1.3 handshake is done, described and carries bytes") {
 }
 
 TEST_CASE("TLS 1.2 is spoken, and a client without ALPN gets HTTP/1.1") {
-  World world;
+  HandshakeHosts world;
   Server server(world.build());
   Ask how;
   how.max = TLS1_2_VERSION;
@@ -120,7 +120,7 @@ TEST_CASE("TLS 1.2 is spoken, and a client without ALPN gets HTTP/1.1") {
 }
 
 TEST_CASE("one host's policy does not leak into another's") {
-  World world;
+  HandshakeHosts world;
   PolicySpec& old = world.policy("old");
   old.max_version = Version::tls12;
   old.groups = {{"P-384"}};
@@ -142,7 +142,7 @@ TEST_CASE("one host's policy does not leak into another's") {
 }
 
 TEST_CASE("an ECDSA and an RSA certificate stand side by side, picked by what the client offers") {
-  World world;
+  HandshakeHosts world;
   world.add_host("both.example", "default", true);
   Server server(world.build());
   Ask how;
@@ -165,7 +165,7 @@ TEST_CASE("an ECDSA and an RSA certificate stand side by side, picked by what th
 }
 
 TEST_CASE("refusals that the hello decides are an alert and a verdict") {
-  World world;
+  HandshakeHosts world;
   Server server(world.build());
   Ask how;
   SECTION("unknown name") {
@@ -194,7 +194,7 @@ TEST_CASE("refusals that the hello decides are an alert and a verdict") {
 }
 
 TEST_CASE("refusals of OpenSSL become verdicts") {
-  World world;
+  HandshakeHosts world;
   Ask how;
   SECTION("no common version") {
     world.spec.policies[0].min_version = Version::tls13;
@@ -254,7 +254,7 @@ TEST_CASE("refusals of OpenSSL become verdicts") {
 }
 
 TEST_CASE("a ticket resumes under its own host and policy, across reloads and key rotation") {
-  World world;
+  HandshakeHosts world;
   Server server(world.build());
   for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
     INFO(version);
@@ -282,7 +282,7 @@ TEST_CASE("a ticket resumes under its own host and policy, across reloads and ke
 }
 
 TEST_CASE("a ticket does not cross hosts or policies: a full handshake instead (CVE-2025-23419)") {
-  World world;
+  HandshakeHosts world;
   PolicySpec& other = world.policy("other");
   other.alpn = {"http/1.1"};
   world.add_host("c.example", "other");
@@ -309,7 +309,7 @@ TEST_CASE("a ticket does not cross hosts or policies: a full handshake instead (
 }
 
 TEST_CASE("a ticket made without a client certificate does not open a host that requires one") {
-  World world;
+  HandshakeHosts world;
   Server server(world.build());
   Ask how;
   const Got first = served(server, how);
@@ -327,7 +327,7 @@ TEST_CASE("a ticket made without a client certificate does not open a host that 
 }
 
 TEST_CASE("required client certificates: without a good one there is no handshake") {
-  World world;
+  HandshakeHosts world;
   world.client_auth(ClientAuthMode::require);
   Server server(world.build());
   const Identity stranger = world.client(world.ca);
@@ -371,7 +371,7 @@ TEST_CASE("required client certificates: without a good one there is no handshak
 }
 
 TEST_CASE("requested client certificates are judged and never refused") {
-  World world;
+  HandshakeHosts world;
   world.client_auth(ClientAuthMode::request);
   Server server(world.build());
   const Identity stranger = world.client(world.ca);
@@ -392,7 +392,7 @@ TEST_CASE("requested client certificates are judged and never refused") {
 }
 
 TEST_CASE("a client with the wrong key share is asked again, and counted") {
-  World world;
+  HandshakeHosts world;
   world.spec.policies[0].groups = {{"P-256"}};
   Server server(world.build());
   Ask how;
@@ -403,7 +403,7 @@ TEST_CASE("a client with the wrong key share is asked again, and counted") {
 }
 
 TEST_CASE("a second hello that names another host is refused") {
-  World world;
+  HandshakeHosts world;
   world.spec.policies[0].groups = {{"P-256"}};
   Server server(world.build());
   server.serve(
@@ -436,7 +436,7 @@ TEST_CASE("a second hello that names another host is refused") {
 }
 
 TEST_CASE("plain HTTP on the TLS port is answered in plain HTTP") {
-  World world;
+  HandshakeHosts world;
   Server server(world.build());
   const std::string answer = server.serve(
       [&] {
@@ -451,7 +451,7 @@ TEST_CASE("plain HTTP on the TLS port is answered in plain HTTP") {
 }
 
 TEST_CASE("garbage gets an alert") {
-  World world;
+  HandshakeHosts world;
   Server server(world.build());
   const std::string answer = server.serve(
       [&] {
@@ -464,7 +464,7 @@ TEST_CASE("garbage gets an alert") {
 }
 
 TEST_CASE("clients that leave or stay silent are told apart") {
-  World world;
+  HandshakeHosts world;
   Server server(world.build());
   const std::string hello = real_hello([](SSL* ssl) { set_sni(ssl, "a.example"); });
   const auto leave_after = [&](const std::string& bytes) {
@@ -522,7 +522,7 @@ TEST_CASE("clients that leave or stay silent are told apart") {
 }
 
 TEST_CASE("a hello that comes byte by byte is a hello, and told as segmented") {
-  World world;
+  HandshakeHosts world;
   Server server(world.build());
   const std::size_t answer = server.serve(
       [&] {
@@ -542,7 +542,7 @@ TEST_CASE("a hello that comes byte by byte is a hello, and told as segmented") {
 }
 
 TEST_CASE("a hello in tiny records is completed by OpenSSL as well") {
-  World world;
+  HandshakeHosts world;
   Server server(world.build());
   const std::string hello = real_hello([](SSL* ssl) { set_sni(ssl, "a.example"); });
   const std::size_t answer = server.serve(
@@ -558,7 +558,7 @@ TEST_CASE("a hello in tiny records is completed by OpenSSL as well") {
 }
 
 TEST_CASE("renegotiation is refused (TLS 1.2)") {
-  World world;
+  HandshakeHosts world;
   Server server(world.build());
   Ask how;
   how.max = TLS1_2_VERSION;
@@ -578,7 +578,7 @@ TEST_CASE("renegotiation is refused (TLS 1.2)") {
 
 // Debian 12's OpenSSL has no ML-KEM, 13's has: which it is decides what this test can show.
 TEST_CASE("X25519MLKEM768 is taken first where OpenSSL has it, and left out where it has not") {
-  World world;
+  HandshakeHosts world;
   Server server(world.build());
   PolicySpec hybrid;
   hybrid.groups = {{"X25519MLKEM768"}};

@@ -8,7 +8,7 @@
 
 using namespace sallyport::tls;
 using namespace tls_test;
-using State = HelloReader::State;
+using HelloState = HelloReader::State;
 
 namespace {
 
@@ -43,7 +43,7 @@ void check_browser_like(const ClientHello& hello) {
 
 HelloFault fault_of(const std::string& bytes, std::size_t limit = HelloReader::kMaxMessage) {
   HelloReader reader(limit);
-  CHECK(reader.feed(bytes) == State::failed);
+  CHECK(reader.feed(bytes) == HelloState::failed);
   return reader.fault();
 }
 
@@ -52,14 +52,14 @@ HelloFault fault_of(const std::string& bytes, std::size_t limit = HelloReader::k
 TEST_CASE("a real ClientHello is read whole, at every split point") {
   const std::string bytes = browser_like();
   HelloReader whole;
-  REQUIRE(whole.feed(bytes) == State::complete);
+  REQUIRE(whole.feed(bytes) == HelloState::complete);
   check_browser_like(whole.hello());
   CHECK_FALSE(whole.hello().segmented);
   for (std::size_t split = 1; split < bytes.size(); ++split) {
     INFO(split);
     HelloReader reader;
-    REQUIRE(reader.feed(std::string_view(bytes).substr(0, split)) == State::need_more);
-    REQUIRE(reader.feed(std::string_view(bytes).substr(split)) == State::complete);
+    REQUIRE(reader.feed(std::string_view(bytes).substr(0, split)) == HelloState::need_more);
+    REQUIRE(reader.feed(std::string_view(bytes).substr(split)) == HelloState::complete);
     REQUIRE(reader.hello().sni == "www.example.com");
     REQUIRE(reader.hello().segmented);
     REQUIRE(std::equal(reader.message().begin(), reader.message().end(), whole.message().begin(),
@@ -71,9 +71,9 @@ TEST_CASE("a real ClientHello is read byte by byte and over records of every siz
   const std::string bytes = browser_like();
   HelloReader slow;
   for (std::size_t i = 0; i + 1 < bytes.size(); ++i) {
-    REQUIRE(slow.feed({bytes.data() + i, 1}) == State::need_more);
+    REQUIRE(slow.feed({bytes.data() + i, 1}) == HelloState::need_more);
   }
-  REQUIRE(slow.feed({bytes.data() + bytes.size() - 1, 1}) == State::complete);
+  REQUIRE(slow.feed({bytes.data() + bytes.size() - 1, 1}) == HelloState::complete);
   check_browser_like(slow.hello());
 
   const std::string handshake = bytes.substr(5);
@@ -81,7 +81,7 @@ TEST_CASE("a real ClientHello is read byte by byte and over records of every siz
     INFO(fragment);
     const std::string cut = records(handshake, fragment);
     HelloReader reader;
-    REQUIRE(reader.feed(cut) == State::complete);
+    REQUIRE(reader.feed(cut) == HelloState::complete);
     REQUIRE(reader.hello().sni == "www.example.com");
     REQUIRE(reader.hello().segmented == (fragment < handshake.size()));
   }
@@ -89,19 +89,19 @@ TEST_CASE("a real ClientHello is read byte by byte and over records of every siz
 
 TEST_CASE("bytes behind the hello are not its business") {
   HelloReader reader;
-  CHECK(reader.feed(browser_like() + "\x17\x03\x03 early data") == State::complete);
-  CHECK(reader.feed("GET / ") == State::complete);
+  CHECK(reader.feed(browser_like() + "\x17\x03\x03 early data") == HelloState::complete);
+  CHECK(reader.feed("GET / ") == HelloState::complete);
 }
 
 TEST_CASE("a hello without SNI or ALPN, and one of TLS 1.2") {
   HelloReader plain;
-  REQUIRE(plain.feed(real_hello()) == State::complete);
+  REQUIRE(plain.feed(real_hello()) == HelloState::complete);
   CHECK(plain.hello().sni_state == SniState::absent);
   CHECK_FALSE(plain.hello().has_alpn);
 
   HelloReader old;
   REQUIRE(old.feed(real_hello([](SSL* ssl) { SSL_set_max_proto_version(ssl, TLS1_2_VERSION); })) ==
-          State::complete);
+          HelloState::complete);
   CHECK(old.hello().offers(Version::tls12));
   CHECK_FALSE(old.hello().offers(Version::tls13));
 }
@@ -114,7 +114,7 @@ TEST_CASE("no list fits outside what encloses it: every length byte off by one i
       broken[at] = static_cast<char>(broken[at] + change);
       HelloReader reader;
       reader.feed(broken);  // ASan watches
-      REQUIRE(reader.state() != State::need_more);
+      REQUIRE(reader.state() != HelloState::need_more);
     }
   }
 }
@@ -125,7 +125,7 @@ TEST_CASE("GREASE is skipped in every list") {
   const std::string versions = extension(43, with8(u16(0x2a2a) + u16(0x0304)));
   HelloReader reader;
   REQUIRE(reader.feed(records(message(extension(0x3a3a, "") + groups + versions, suites))) ==
-          State::complete);
+          HelloState::complete);
   std::vector<std::uint16_t> seen;
   for (const std::uint16_t suite : reader.hello().cipher_suites) seen.push_back(suite);
   CHECK(seen == std::vector<std::uint16_t>{0x1301});
@@ -139,7 +139,7 @@ TEST_CASE("presence of PSK, early data, ECH and a ticket is told") {
   const std::string list =
       extension(35, "ticket") + extension(42, "") + extension(0xfe0d, "x") + extension(41, "p");
   HelloReader reader;
-  REQUIRE(reader.feed(records(message(list))) == State::complete);
+  REQUIRE(reader.feed(records(message(list))) == HelloState::complete);
   CHECK(reader.hello().has_session_ticket);
   CHECK(reader.hello().has_early_data);
   CHECK(reader.hello().has_ech);
@@ -174,12 +174,13 @@ TEST_CASE("server names are normalised, and what is none is invalid") {
   for (const Row& row : rows) {
     INFO(row.sent);
     HelloReader reader;
-    REQUIRE(reader.feed(records(message(sni_extension(row.sent)))) == State::complete);
+    REQUIRE(reader.feed(records(message(sni_extension(row.sent)))) == HelloState::complete);
     CHECK(reader.hello().sni_state == row.state);
     CHECK(reader.hello().sni == row.name);
   }
   HelloReader nul;
-  REQUIRE(nul.feed(records(message(sni_extension(std::string("a.example\0.b", 12))))) == State::complete);
+  REQUIRE(nul.feed(records(message(sni_extension(std::string("a.example\0.b", 12))))) ==
+          HelloState::complete);
   CHECK(nul.hello().sni_state == SniState::invalid);
   CHECK(is_host_name(std::string(63, 'a') + ".example"));
   CHECK_FALSE(is_host_name(std::string(64, 'a') + ".example"));
@@ -219,12 +220,12 @@ TEST_CASE("a hello over the bound is refused by its declared size, before it is 
   const std::string large = message(extension(21, std::string(16 * 1024, 'p')));
   CHECK(fault_of(records(large)) == HelloFault::too_large);
   HelloReader early;
-  CHECK(early.feed(records(large).substr(0, 9)) == State::failed);
+  CHECK(early.feed(records(large).substr(0, 9)) == HelloState::failed);
   CHECK(early.fault() == HelloFault::too_large);
 
   const std::string fits = message(extension(21, std::string(16 * 1024 - 100, 'p')));
   HelloReader reader;
-  CHECK(reader.feed(records(fits)) == State::complete);
+  CHECK(reader.feed(records(fits)) == HelloState::complete);
   CHECK(fault_of(records(fits), 8 * 1024) == HelloFault::too_large);
   // A flood of one-byte records is bounded too.
   CHECK(fault_of(records(fits, 1)) == HelloFault::too_large);
@@ -238,7 +239,7 @@ TEST_CASE("plain HTTP is told from other bytes that are no TLS, at every split p
     for (std::size_t split = 1; split < bytes.size(); ++split) {
       HelloReader reader;
       reader.feed(bytes.substr(0, split));
-      CHECK(reader.state() == (split < method ? State::need_more : State::failed));
+      CHECK(reader.state() == (split < method ? HelloState::need_more : HelloState::failed));
       reader.feed(bytes.substr(split));
       CHECK(reader.fault() == HelloFault::plain_http);
     }
@@ -272,7 +273,7 @@ TEST_CASE("a balancer's header and an alert are told from other bytes, at every 
 TEST_CASE("a reader knows whether anything came at all") {
   HelloReader reader;
   CHECK_FALSE(reader.started());
-  CHECK(reader.feed({}) == State::need_more);
+  CHECK(reader.feed({}) == HelloState::need_more);
   CHECK_FALSE(reader.started());
   reader.feed("\x16");
   CHECK(reader.started());

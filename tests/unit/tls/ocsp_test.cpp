@@ -51,7 +51,7 @@ Wanted named(const std::string& name, const std::string& san = "") {
   return wanted;
 }
 
-struct Fixture {
+struct OcspFixture {
   Identity root = make_authority("Root");
   Identity issuer = make_intermediate(root, "Issuer");
   Identity leaf = issue(named("leaf", "DNS:a.example"), &issuer);
@@ -66,7 +66,7 @@ struct Fixture {
 }  // namespace
 
 TEST_CASE("an answer counts if the issuer signed it, or whom the issuer named for it") {
-  const Fixture f;
+  const OcspFixture f;
   const std::string said = answer(f.leaf, f.issuer, f.issuer);
   const OcspAnswer good = judge_ocsp(said, *f.certificate, f.now);
   REQUIRE(good.state == OcspState::good);
@@ -83,7 +83,7 @@ TEST_CASE("an answer counts if the issuer signed it, or whom the issuer named fo
 }
 
 TEST_CASE("an answer is about this certificate, of now, and says good") {
-  const Fixture f;
+  const OcspFixture f;
   const auto said = [&](int status, long from, long until, const EVP_MD* digest = EVP_sha1()) {
     return f.state(answer(f.leaf, f.issuer, f.issuer, {status, from, until, digest, 0}));
   };
@@ -101,7 +101,7 @@ TEST_CASE("an answer is about this certificate, of now, and says good") {
 }
 
 TEST_CASE("an answer that was cut, lengthened or altered anywhere is never good") {
-  const Fixture f;
+  const OcspFixture f;
   // Without the signer's certificate, which is looked at only if the issuer itself did not sign.
   Said bare;
   bare.flags = OCSP_NOCERTS;
@@ -119,7 +119,7 @@ TEST_CASE("an answer that was cut, lengthened or altered anywhere is never good"
 }
 
 TEST_CASE("an OCSP error status is told, and without the issuer nothing is believed") {
-  const Fixture f;
+  const OcspFixture f;
   OCSP_RESPONSE* busy = OCSP_response_create(OCSP_RESPONSE_STATUS_TRYLATER, nullptr);
   unsigned char* der = nullptr;
   const int size = i2d_OCSP_RESPONSE(busy, &der);

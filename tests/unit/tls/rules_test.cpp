@@ -7,6 +7,7 @@
 
 #include "catch.hpp"
 #include "hello_bytes.hpp"
+#include "text.hpp"
 
 using namespace sallyport;
 using namespace sallyport::tls;
@@ -40,10 +41,12 @@ Rules compiled(const std::vector<config::TlsRule>& rules) {
   return made;
 }
 
-struct Client {
+struct HeardClient {
   HelloReader reader;
-  explicit Client(const std::function<void(SSL*)>& adjust = {}) : Client(real_hello(adjust)) {}
-  explicit Client(const std::string& bytes) { REQUIRE(reader.feed(bytes) == HelloReader::State::complete); }
+  explicit HeardClient(const std::function<void(SSL*)>& adjust = {}) : HeardClient(real_hello(adjust)) {}
+  explicit HeardClient(const std::string& bytes) {
+    REQUIRE(reader.feed(bytes) == HelloReader::State::complete);
+  }
   [[nodiscard]] bool meets(const std::function<void(Match&)>& when, const char* address = "192.0.2.1") const {
     return compiled({rule("r", when)}).match(reader.hello(), *net::IpAddress::parse(address)).has_value();
   }
@@ -59,15 +62,10 @@ std::string told(const std::function<void(Match&)>& when) {
   const auto all = told({rule("r", when)});
   return all.empty() ? std::string() : all.front();
 }
-bool has(const std::string& text, std::string_view part) {
-  UNSCOPED_INFO(text);
-  return text.find(part) != std::string::npos;
-}
-
 }  // namespace
 
 TEST_CASE("any, all and none are asked of each kind that a hello offers") {
-  const Client client([](SSL* ssl) {
+  const HeardClient client([](SSL* ssl) {
     set_sni(ssl, "api.example.com");
     SSL_set1_groups_list(ssl, "P-256:P-384");
     SSL_set_cipher_list(ssl, "ECDHE-RSA-AES128-GCM-SHA256");
@@ -98,7 +96,7 @@ TEST_CASE("any, all and none are asked of each kind that a hello offers") {
 }
 
 TEST_CASE("a hello without ALPN or groups offers none of them") {
-  const Client client(records(message("")));
+  const HeardClient client(records(message("")));
   CHECK(client.meets([](Match& m) { m.alpn.none = {"h2"}; }));
   CHECK_FALSE(client.meets([](Match& m) { m.alpn.any = {"h2"}; }));
   CHECK(client.meets([](Match& m) { m.groups.none = {"X25519"}; }));
@@ -106,18 +104,18 @@ TEST_CASE("a hello without ALPN or groups offers none of them") {
 
 TEST_CASE("versions are those listed, or the newest that a client without the list names") {
   const auto limits = [](int least, int most) {
-    return Client([=](SSL* ssl) {
+    return HeardClient([=](SSL* ssl) {
       SSL_set_security_level(ssl, 0);
       SSL_set_min_proto_version(ssl, least);
       SSL_set_max_proto_version(ssl, most);
     });
   };
   const auto any = [](const char* version) { return [=](Match& m) { m.versions.any = {version}; }; };
-  const Client both = limits(TLS1_2_VERSION, TLS1_3_VERSION);
+  const HeardClient both = limits(TLS1_2_VERSION, TLS1_3_VERSION);
   CHECK(both.meets(any("1.3")));
   CHECK(both.meets(any("1.2")));
   CHECK_FALSE(both.meets(any("1.1")));
-  const Client old = limits(TLS1_VERSION, TLS1_2_VERSION);  // lists nothing
+  const HeardClient old = limits(TLS1_VERSION, TLS1_2_VERSION);  // lists nothing
   CHECK(old.meets(any("1.2")));
   CHECK_FALSE(old.meets(any("1.3")));
   CHECK_FALSE(old.meets(any("1.1")));
@@ -126,14 +124,14 @@ TEST_CASE("versions are those listed, or the newest that a client without the li
   // 1.3 cannot be offered by the old field.
   std::string lying = message("");
   lying[5] = 4;
-  const Client liar(records(lying));
+  const HeardClient liar(records(lying));
   CHECK(liar.meets(any("1.2")));
   CHECK_FALSE(liar.meets(any("1.3")));
 }
 
 TEST_CASE("server names are matched by patterns, and none at all by the empty one") {
-  const Client api([](SSL* ssl) { set_sni(ssl, "API.example.com"); });
-  const Client nameless;
+  const HeardClient api([](SSL* ssl) { set_sni(ssl, "API.example.com"); });
+  const HeardClient nameless;
   const auto sni = [](std::vector<std::string> patterns) { return [=](Match& m) { m.sni = patterns; }; };
   CHECK(api.meets(sni({"api.*"})));
   CHECK(api.meets(sni({"x", "*.Example.com"})));
@@ -144,7 +142,7 @@ TEST_CASE("server names are matched by patterns, and none at all by the empty on
 }
 
 TEST_CASE("addresses are matched by ranges, of either family") {
-  const Client client;
+  const HeardClient client;
   const auto from = [](Match& m) { m.addresses = {"192.0.2.0/24", "2001:db8::/32"}; };
   CHECK(client.meets(from, "192.0.2.200"));
   CHECK(client.meets(from, "2001:db8::1"));
@@ -152,7 +150,7 @@ TEST_CASE("addresses are matched by ranges, of either family") {
 }
 
 TEST_CASE("a fingerprint is matched part by part") {
-  const Client client([](SSL* ssl) { set_sni(ssl, "a.example"); });
+  const HeardClient client([](SSL* ssl) { set_sni(ssl, "a.example"); });
   const std::string whole = ja4(client.reader.hello());
   const auto one = [](const std::string& pattern) { return [=](Match& m) { m.ja4 = {pattern}; }; };
   CHECK(client.meets(one(whole)));
@@ -172,7 +170,7 @@ TEST_CASE("a fingerprint is matched part by part") {
 }
 
 TEST_CASE("the first rule that matches holds") {
-  const Client client;
+  const HeardClient client;
   const auto everybody = [](Match& m) { m.versions.any = {"1.2"}; };
   const Rules rules = compiled({rule("not", [](Match& m) { m.versions.none = {"1.2"}; }),
                                 rule("yes", everybody, "other"), rule("late", everybody, "third")});
@@ -263,11 +261,11 @@ TEST_CASE("globs") {
 
 namespace {
 
-struct World {
+struct RuledHosts {
   TemporaryFolder folder;
   StoreSpec spec;
 
-  World() {
+  RuledHosts() {
     Wanted wanted;
     wanted.san = "DNS:a.example,DNS:*.a.example";
     HostSpec host;
@@ -306,7 +304,7 @@ struct World {
 }  // namespace
 
 TEST_CASE("names that no host of the policy has, and picks under which nobody could connect, are told") {
-  World world;
+  RuledHosts world;
   world.policy("modern").min_version = Version::tls13;
   world.rule(
       "names",
@@ -335,7 +333,7 @@ TEST_CASE("names that no host of the policy has, and picks under which nobody co
 }
 
 TEST_CASE("a session belongs to a host and the policy that held") {
-  World world;
+  RuledHosts world;
   world.policy("other").alpn = {"http/1.1"};
   world.closed();
   const auto plain = world.build();
@@ -358,7 +356,7 @@ TEST_CASE("a session belongs to a host and the policy that held") {
 }
 
 TEST_CASE("a connection is matched again by the client-certificate rule that held") {
-  World world;
+  RuledHosts world;
   const auto open = [](Match& m) { m.addresses = {"10.0.0.0/8"}; };
   SECTION("rules that change nothing about client certificates change nothing here") {
     world.policy("other").alpn = {"http/1.1"};
@@ -409,7 +407,7 @@ TEST_CASE("a connection is matched again by the client-certificate rule that hel
 }
 
 TEST_CASE("names of one host that rules tell apart are like names of two") {
-  World world;
+  RuledHosts world;
   const auto store = world.build();
   CHECK(store->serves("api.a.example", 0, store->hosts()[0], "a.example"));
   world.closed();

@@ -7,7 +7,7 @@
 
 using sallyport::tls::AnswerReader;
 using sallyport::tls::ServerAnswer;
-using State = AnswerReader::State;
+using AnswerState = AnswerReader::State;
 using namespace tls_test;
 
 namespace {
@@ -57,7 +57,7 @@ AnswerReader read(const std::string& bytes) {
 TEST_CASE("a ServerHello of TLS 1.3 is all that can be read of it") {
   const AnswerReader reader = read(record(22, server_hello(kVersion13 + share(0x11ec))) + record(20, "\x01") +
                                    record(23, std::string(50, 'x')));
-  CHECK(reader.state() == State::sealed);
+  CHECK(reader.state() == AnswerState::sealed);
   CHECK(reader.answer().hello);
   CHECK_FALSE(reader.answer().retry);
   CHECK(reader.answer().version == 0x0304);
@@ -69,15 +69,15 @@ TEST_CASE("a HelloRetryRequest names the group and may come once") {
   const std::string retry =
       record(22, server_hello(kVersion13 + extension(51, u16(0x0018)), 0x1302, retry_random()));
   const AnswerReader reader = read(retry);
-  CHECK(reader.state() == State::need_more);
+  CHECK(reader.state() == AnswerState::need_more);
   CHECK(reader.answer().retry);
   CHECK_FALSE(reader.answer().hello);
   CHECK(reader.answer().group == 0x0018);
   const AnswerReader second =
       read(retry + record(20, "\x01") + record(22, server_hello(kVersion13 + share(0x18))));
-  CHECK(second.state() == State::sealed);
+  CHECK(second.state() == AnswerState::sealed);
   CHECK((second.answer().hello && second.answer().retry));
-  CHECK(read(retry + retry).state() == State::broken);
+  CHECK(read(retry + retry).state() == AnswerState::broken);
 }
 
 TEST_CASE("the flight of TLS 1.2 is read to its end") {
@@ -89,7 +89,7 @@ TEST_CASE("the flight of TLS 1.2 is read to its end") {
       handshake(13, "x") + handshake(14, "");
   const auto check = [&](const AnswerReader& reader) {
     const ServerAnswer& answer = reader.answer();
-    CHECK(reader.state() == State::sealed);
+    CHECK(reader.state() == AnswerState::sealed);
     CHECK(answer.version == 0x0303);
     CHECK(answer.suite == 0xc02b);
     CHECK(answer.alpn == "h2");
@@ -108,37 +108,39 @@ TEST_CASE("the flight of TLS 1.2 is read to its end") {
 
 TEST_CASE("an alert ends it, a warning that the name is not known does not") {
   const AnswerReader refused = read(record(21, "\x02\x28"));
-  CHECK(refused.state() == State::alert);
+  CHECK(refused.state() == AnswerState::alert);
   CHECK(refused.answer().alert == 40);
   const AnswerReader warned =
       read(record(21, "\x01\x70") + record(22, server_hello(kVersion13 + share(0x001d))));
-  CHECK(warned.state() == State::sealed);
+  CHECK(warned.state() == AnswerState::sealed);
   CHECK_FALSE(warned.answer().alert);
 }
 
 TEST_CASE("what is no TLS is kept by its first line") {
   CHECK(read("HTTP/1.1 400 Bad Request\r\nServer: x\r\n").answer().first_line == "HTTP/1.1 400 Bad Request");
-  CHECK(read("220 mail.test ESMTP\r\n").state() == State::not_tls);
-  CHECK(read("\x16\x02junk").state() == State::not_tls);
+  CHECK(read("220 mail.test ESMTP\r\n").state() == AnswerState::not_tls);
+  CHECK(read("\x16\x02junk").state() == AnswerState::not_tls);
   const AnswerReader endless = read(std::string(1000, 'x'));
   CHECK(endless.answer().first_line.size() == AnswerReader::kFirstLine);
   CHECK(endless.line_done());
 }
 
 TEST_CASE("lengths that lie, and messages out of place, are broken") {
-  CHECK(read(record(22, "")).state() == State::broken);
-  CHECK(read(record(23, "early")).state() == State::broken);
-  CHECK(read(record(20, "\x01")).state() == State::broken);
-  CHECK(read(record(21, "\x02")).state() == State::broken);
-  CHECK(read(u8(22) + u16(0x0303) + u16(0xffff)).state() == State::broken);  // longer than a record may be
-  CHECK(read(record(22, handshake(14, ""))).state() == State::broken);       // before a ServerHello
-  CHECK(read(record(22, handshake(2, u16(0x0303) + "short"))).state() == State::broken);
-  CHECK(read(record(22, server_hello(u16(43) + u16(9) + "x"))).state() == State::broken);
-  CHECK(read(record(22, server_hello(extension(51, "x")))).state() == State::broken);
-  CHECK(read(record(22, server_hello("") + server_hello(""))).state() == State::broken);
+  CHECK(read(record(22, "")).state() == AnswerState::broken);
+  CHECK(read(record(23, "early")).state() == AnswerState::broken);
+  CHECK(read(record(20, "\x01")).state() == AnswerState::broken);
+  CHECK(read(record(21, "\x02")).state() == AnswerState::broken);
+  CHECK(read(u8(22) + u16(0x0303) + u16(0xffff)).state() ==
+        AnswerState::broken);                                                 // longer than a record may be
+  CHECK(read(record(22, handshake(14, ""))).state() == AnswerState::broken);  // before a ServerHello
+  CHECK(read(record(22, handshake(2, u16(0x0303) + "short"))).state() == AnswerState::broken);
+  CHECK(read(record(22, server_hello(u16(43) + u16(9) + "x"))).state() == AnswerState::broken);
+  CHECK(read(record(22, server_hello(extension(51, "x")))).state() == AnswerState::broken);
+  CHECK(read(record(22, server_hello("") + server_hello(""))).state() == AnswerState::broken);
   CHECK(read(record(22, server_hello("", 0xc02b) + handshake(11, u8(0) + u16(9) + "x"))).state() ==
-        State::broken);
-  CHECK(read(record(22, u8(2) + u8(0xff) + u16(0xffff))).state() == State::broken);  // 16 MiB of a message
+        AnswerState::broken);
+  CHECK(read(record(22, u8(2) + u8(0xff) + u16(0xffff))).state() ==
+        AnswerState::broken);  // 16 MiB of a message
 }
 
 TEST_CASE("a message that never ends is given up") {
@@ -146,10 +148,10 @@ TEST_CASE("a message that never ends is given up") {
   reader.feed(record(22, u8(2) + u8(1) + u16(0xff00)));
   const std::string more = record(22, std::string(16384, 'x'));
   int fed = 0;
-  while (reader.state() == State::need_more && fed < 100) {
+  while (reader.state() == AnswerState::need_more && fed < 100) {
     reader.feed(more);
     ++fed;
   }
-  CHECK(reader.state() == State::broken);
+  CHECK(reader.state() == AnswerState::broken);
   CHECK(fed <= 8);
 }

@@ -19,12 +19,12 @@ unsigned long ssl_error(int reason) {
   return ERR_PACK(ERR_LIB_SSL, 0, reason);
 }
 
-struct Fixture {
+struct VerdictFixture {
   Notes notes;
   std::shared_ptr<const Policy> policy = resolve_policy(PolicySpec{}, notes);
   HelloReader reader;
   Evidence evidence;
-  Fixture() {
+  VerdictFixture() {
     REQUIRE(reader.feed(real_hello([](SSL* ssl) { set_sni(ssl, "a.example"); })) ==
             HelloReader::State::complete);
     evidence.reader = &reader;
@@ -91,11 +91,11 @@ TEST_CASE("OpenSSL's errors become reasons") {
       {SSL_R_WRONG_VERSION_NUMBER, {Stage::key_exchange, Reason::bad_record}},
   };
   for (const Row& row : rows) {
-    Fixture f;
+    VerdictFixture f;
     f.evidence.openssl_error = ssl_error(row.error);
     CHECK(judge(f.evidence) == row.verdict);
   }
-  Fixture f;
+  VerdictFixture f;
   f.evidence.openssl_error = ssl_error(SSL_R_CERTIFICATE_VERIFY_FAILED);
   f.evidence.flight_sent = true;
   f.evidence.verify_code = X509_V_ERR_CERT_HAS_EXPIRED;
@@ -119,7 +119,7 @@ TEST_CASE("the peer's alert is the reason, whatever else is known") {
                       {90, Reason::peer_alert_other},
                       {0, Reason::peer_closed}};
   for (const Row& row : rows) {
-    Fixture f;
+    VerdictFixture f;
     f.evidence.flight_sent = true;
     f.evidence.alert_received = row.alert;
     f.evidence.openssl_error = ssl_error(SSL_R_NO_SHARED_CIPHER);
@@ -129,7 +129,7 @@ TEST_CASE("the peer's alert is the reason, whatever else is known") {
 
 TEST_CASE("'no shared cipher' under TLS 1.2 is told from a missing group") {
   const auto reason = [](const char* groups) {
-    Fixture f;
+    VerdictFixture f;
     HelloReader old;
     REQUIRE(old.feed(real_hello([&](SSL* ssl) {
       SSL_set_max_proto_version(ssl, TLS1_2_VERSION);
@@ -144,7 +144,7 @@ TEST_CASE("'no shared cipher' under TLS 1.2 is told from a missing group") {
 }
 
 TEST_CASE("where OpenSSL's error is not known, its alert speaks") {
-  Fixture f;
+  VerdictFixture f;
   f.evidence.openssl_error = ssl_error(SSL_R_BAD_EXTENSION);
   f.evidence.alert_sent = 50;
   CHECK(judge(f.evidence).reason == Reason::malformed_hello);
@@ -155,7 +155,7 @@ TEST_CASE("where OpenSSL's error is not known, its alert speaks") {
 }
 
 TEST_CASE("no host: the name was unknown, or there was none") {
-  Fixture f;
+  VerdictFixture f;
   f.evidence.policy = nullptr;
   CHECK(judge(f.evidence) == Verdict{Stage::cert_select, Reason::unknown_sni});
   HelloReader nameless;
