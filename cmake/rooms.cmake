@@ -1,4 +1,4 @@
-# sallyport_room(name ROOMS lower… LIBRARIES dep…) makes the static library room_<name> of
+# sallyport_room(name ROOMS lower… LIBRARIES dep… BATCH n ALONE file…) makes the static library room_<name> of
 # src/<name>/*.cpp. Each room's public headers are reached through a tree of its own in the
 # build folder, so a room sees only the rooms it names.
 # -Wcast-qual: clang applies it to OpenSSL's macros too.
@@ -15,26 +15,25 @@ function(sallyport_compile_options target)
   endif()
 endfunction()
 
-# Compiles a target's files together, `batch` of them at a time; without the number, all at once. What is
-# a library's code (net/*_impl.cpp) stays by itself: it has names of its own.
-# GCC takes what a unity file includes for headers, in which internal types look out of place.
+# Compiles a target's files together, BATCH of them at a time (all, without it), but for those that stay
+# ALONE. GCC takes what a unity file includes for headers, in which internal types look out of place.
 function(sallyport_unity target)
   if(NOT SALLYPORT_UNITY)
     return()
   endif()
-  set(batch 0)
-  if(ARGC GREATER 1)
-    set(batch ${ARGV1})
+  cmake_parse_arguments(arg "" "BATCH" "ALONE" ${ARGN})
+  if(NOT arg_BATCH)
+    set(arg_BATCH 0)
   endif()
-  get_target_property(sources ${target} SOURCES)
-  list(FILTER sources INCLUDE REGEX "_impl\\.cpp$")
-  set_source_files_properties(${sources} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
-  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE ${batch})
+  if(arg_ALONE)
+    set_source_files_properties(${arg_ALONE} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+  endif()
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE ${arg_BATCH})
   target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
 endfunction()
 
 function(sallyport_room name)
-  cmake_parse_arguments(arg "" "BATCH" "ROOMS;LIBRARIES" ${ARGN})
+  cmake_parse_arguments(arg "" "BATCH" "ROOMS;LIBRARIES;ALONE" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.cpp)
   set(tree ${CMAKE_BINARY_DIR}/rooms/${name})
   file(MAKE_DIRECTORY ${tree}/sallyport)
@@ -46,7 +45,8 @@ function(sallyport_room name)
     set(scope PUBLIC)
     sallyport_compile_options(room_${name})
     target_include_directories(room_${name} PRIVATE ${CMAKE_SOURCE_DIR}/src/${name})
-    sallyport_unity(room_${name} ${arg_BATCH})
+    list(TRANSFORM arg_ALONE PREPEND ${CMAKE_SOURCE_DIR}/src/${name}/)
+    sallyport_unity(room_${name} BATCH ${arg_BATCH} ALONE ${arg_ALONE})
   else()
     add_library(room_${name} INTERFACE)
     set(scope INTERFACE)
