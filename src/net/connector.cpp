@@ -1,26 +1,12 @@
 #include "sallyport/net/connector.hpp"
 
 #include <cerrno>
+#include <sys/socket.h>
 #include <utility>
-
-#include <boost/asio/error.hpp>
 
 namespace sallyport::net {
 
-using boost::system::error_code;
-
-struct Connector::Done {
-  Anchor<Connector>::Ref connector;
-  Loop* loop;
-  std::uint64_t attempt;
-  void operator()(const error_code& ec) {
-    const Loop::Turn turn(*loop);
-    if (Connector* self = connector.get()) self->done(attempt, ec.value());
-  }
-};
-
-Connector::Connector(Loop& loop, const TcpOptions& options)
-    : loop_(loop), options_(options), socket_(loop.executor()), anchor_(*this) {}
+Connector::Connector(Loop& loop, const TcpOptions& options) : loop_(loop), options_(options) {}
 
 Connector::~Connector() {
   cancel();
@@ -29,41 +15,47 @@ Connector::~Connector() {
 void Connector::connect(const Endpoint& to, base::Milliseconds deadline, Handler& handler) {
   cancel();
   handler_ = &handler;
-  const auto target = to_asio(to);
-  error_code ec;
-  socket_.open(target.protocol(), ec);
-  if (ec) return fail_later(ec.value());
-  apply(options_, socket_.native_handle());
+  early_error_ = begin(to);
+  if (early_error_ != 0) return loop_.wake(*this);
   loop_.timers().arm(deadline_, deadline, loop_.now());
-  socket_.async_connect(target, Done{anchor_.ref(), &loop_, attempt_});
+}
+
+int Connector::begin(const Endpoint& to) {
+  const auto target = to_asio(to);
+  socket_ = TcpSocket(
+      ::socket(target.protocol().family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
+  if (!socket_.is_open()) return errno;
+  apply(options_, socket_.fd());
+  const int result = ::connect(socket_.fd(), target.data(), static_cast<socklen_t>(target.size()));
+  // Interrupted, it goes on in the background like any other.
+  if (result != 0 && errno != EINPROGRESS && errno != EINTR) return errno;
+  return loop_.poller().watch(socket_.fd(), EPOLLOUT, *this);
 }
 
 void Connector::cancel() noexcept {
-  ++attempt_;
   handler_ = nullptr;
   deadline_.cancel();
   Wake::unlink();
-  error_code ignored;
-  socket_.close(ignored);
+  Watched::unlink();
+  socket_.close();
 }
 
-void Connector::done(std::uint64_t attempt, int error_number) {
-  if (handler_ == nullptr || attempt != attempt_) return;
+void Connector::on_ready(std::uint32_t) {
+  const Loop::Turn turn(loop_);
+  int error_number = 0;
+  socklen_t size = sizeof(error_number);
+  if (::getsockopt(socket_.fd(), SOL_SOCKET, SO_ERROR, &error_number, &size) != 0) error_number = errno;
   if (error_number != 0) return fail(error_number, base::code_of_connect_errno(error_number));
+  loop_.poller().unwatch(socket_.fd(), *this);
   TcpSocket socket = std::move(socket_);
   Handler* handler = handler_;
   cancel();
-  const Endpoint local = local_endpoint(socket.native_handle());
+  const Endpoint local = local_endpoint(socket.fd());
   handler->on_connected(std::move(socket), local);
 }
 
 void Connector::on_deadline() {
   fail(ETIMEDOUT, base::ErrorCode::connect_timeout);
-}
-
-void Connector::fail_later(int error_number) {
-  early_error_ = error_number;
-  loop_.wake(*this);
 }
 
 void Connector::on_wake() {

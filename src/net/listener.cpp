@@ -1,6 +1,7 @@
 #include "sallyport/net/listener.hpp"
 
 #include <cerrno>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -8,9 +9,6 @@
 #include <utility>
 
 namespace sallyport::net {
-
-using boost::asio::ip::tcp;
-using boost::system::error_code;
 
 namespace {
 
@@ -45,21 +43,10 @@ base::ErrorCode code_of_accept_errno(int error_number) {
 
 }  // namespace
 
-struct Listener::Ready {
-  Anchor<Listener>::Ref listener;
-  Loop* loop;
-  void operator()(const error_code&) {
-    const Loop::Turn turn(*loop);
-    if (Listener* self = listener.get()) self->ready();
-  }
-};
-
 Listener::Listener(Loop& loop, ListenerSocket socket, Handler& handler)
-    : loop_(loop), handler_(handler), acceptor_(loop.executor()), anchor_(*this), local_(socket.local()) {
-  error_code ignored;
-  acceptor_.assign(local_.address.is_v4() ? tcp::v4() : tcp::v6(), socket.release(), ignored);
+    : loop_(loop), handler_(handler), socket_(socket.release()), local_(local_endpoint(socket_.fd())) {
   // An adopted descriptor may be a blocking one.
-  acceptor_.native_non_blocking(true, ignored);
+  if (is_open()) ::fcntl(socket_.fd(), F_SETFL, ::fcntl(socket_.fd(), F_GETFL) | O_NONBLOCK);
 }
 
 Listener::~Listener() {
@@ -68,14 +55,20 @@ Listener::~Listener() {
 
 void Listener::close() noexcept {
   Wake::unlink();
+  Watched::unlink();
   retry_.cancel();
-  error_code ignored;
-  acceptor_.close(ignored);
+  socket_.close();
 }
 
 void Listener::start() {
-  started_ = true;
-  wait();
+  const Loop::Turn turn(loop_);
+  watch();
+}
+
+void Listener::watch() {
+  const int error_number = loop_.poller().watch(socket_.fd(), EPOLLIN, *this);
+  watched_ = error_number == 0;
+  if (!watched_) rest(error_number);
 }
 
 void Listener::pause() noexcept {
@@ -83,7 +76,7 @@ void Listener::pause() noexcept {
 }
 
 void Listener::resume() noexcept {
-  if (std::exchange(paused_, false)) wait();
+  if (std::exchange(paused_, false) && acceptable_ && is_open()) loop_.again(*this);
 }
 
 void Listener::drain() {
@@ -95,15 +88,10 @@ void Listener::drain() {
   loop_.wake(*this);
 }
 
-void Listener::wait() {
-  if (!started_ || !may_accept() || draining_ || waiting_ || retry_.armed()) return;
-  waiting_ = true;
-  acceptor_.async_wait(Acceptor::wait_read, Ready{anchor_.ref(), &loop_});
-}
-
-void Listener::ready() {
-  waiting_ = false;
-  if (!draining_) accept_batch();
+void Listener::on_ready(std::uint32_t events) {
+  const Loop::Turn turn(loop_);
+  if (events != 0) acceptable_ = true;
+  if (acceptable_ && !draining_ && !retry_.armed()) accept_batch();
 }
 
 void Listener::on_wake() {
@@ -111,40 +99,47 @@ void Listener::on_wake() {
 }
 
 void Listener::on_retry() {
-  // Who waited may be gone.
-  if (draining_) {
-    accept_batch();
-  } else {
-    wait();
-  }
+  if (!watched_ && !draining_) return watch();
+  accept_batch();
 }
 
 void Listener::accept_batch() {
-  const Anchor<Listener>::Ref self = anchor_.ref();
+  const base::Lifetime::Watch watch(lifetime_);
   for (std::size_t n = 0; n < kBatch && may_accept(); ++n) {
     if (draining_ && drain_left_-- == 0) return drained();
-    TcpSocket socket(loop_.executor());
+    TcpSocket socket;
     Endpoint peer;
     const int error_number = accept_one(socket, peer);
-    if (error_number == EAGAIN && draining_) return drained();
-    if (error_number == EAGAIN) break;
+    if (error_number == EAGAIN) {
+      acceptable_ = false;
+      if (draining_) drained();
+      return;
+    }
     if (error_number == 0) {
-      const Endpoint local = local_endpoint(socket.native_handle());
+      const Endpoint local = local_endpoint(socket.fd());
       handler_.on_accept(std::move(socket), peer, local);
     } else if (lost_by_peer(error_number)) {
       handler_.on_accept_error(base::client_error(base::ErrorCode::reset, error_number));
-    } else if (draining_ && !is_readable(acceptor_.native_handle())) {
+    } else if (draining_ && !is_readable(socket_.fd())) {
       // Out of descriptors, accept() fails before it looks at the queue.
       return drained();
     } else {
-      // The connection stays queued, so the socket stays readable: without a rest this would spin.
-      loop_.timers().arm(retry_, kBackOff, loop_.now());
-      return handler_.on_accept_error(base::gateway_error(code_of_accept_errno(error_number), error_number));
+      return rest(error_number);
     }
-    if (self.get() == nullptr) return;
+    if (watch.gone()) return;
   }
-  if (draining_ && is_open()) loop_.wake(*this);
-  wait();
+  if (!may_accept()) return;
+  if (draining_) {
+    loop_.wake(*this);
+  } else {
+    loop_.again(*this);
+  }
+}
+
+// The connection stays queued, so the socket stays readable: without a rest this would spin.
+void Listener::rest(int error_number) {
+  loop_.timers().arm(retry_, kBackOff, loop_.now());
+  handler_.on_accept_error(base::gateway_error(code_of_accept_errno(error_number), error_number));
 }
 
 void Listener::drained() {
@@ -159,15 +154,12 @@ int Listener::accept_one(TcpSocket& socket, Endpoint& peer) {
   auto* address = reinterpret_cast<sockaddr*>(&storage);
   int fd = -1;
   do {
-    fd = ::accept4(acceptor_.native_handle(), address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    fd = ::accept4(socket_.fd(), address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
   } while (fd < 0 && errno == EINTR);
   if (fd < 0) return errno;
   peer = Endpoint::from(address);
-  error_code ec;
-  socket.assign(address->sa_family == AF_INET ? tcp::v4() : tcp::v6(), fd, ec);
-  if (!ec) return 0;
-  ::close(fd);
-  return ec.value();
+  socket = TcpSocket(fd);
+  return 0;
 }
 
 }  // namespace sallyport::net

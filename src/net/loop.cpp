@@ -12,8 +12,6 @@ namespace {
 // Passes over the work lists before the turn ends and the rest is posted: objects that keep
 // waking each other must not starve the sockets.
 constexpr int kRoundsPerTurn = 64;
-// Read buffers kept for the next reader; 64 are 2 MiB a worker. Those beyond are freed.
-constexpr std::size_t kSpareBuffers = 64;
 // Write blocks kept; most are needed for one turn only.
 constexpr std::size_t kSpareBlocks = 4;
 }  // namespace
@@ -46,13 +44,16 @@ Loop::Loop(base::Milliseconds resolution)
     : now_(base::Clock::now()),
       wall_now_(base::WallClock::now()),
       scratch_(std::make_unique_for_overwrite<char[]>(kScratch)),
+      read_buffer_(std::make_unique_for_overwrite<char[]>(kReadBuffer)),
       io_(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO),
+      readiness_(io_, poller_.fd()),
       tick_(std::make_unique<Tick>(*this, resolution)) {
-  spare_buffers_.reserve(kSpareBuffers);
   spare_blocks_.reserve(kSpareBlocks);
+  await_ready();
 }
 
 Loop::~Loop() {
+  readiness_.release();
   // The dead may hold sockets, and may hand in more dead.
   while (!dead_.empty()) std::exchange(dead_, {}).clear();
 }
@@ -76,7 +77,7 @@ void Loop::reap(std::unique_ptr<Reapable> dead) {
 
 void Loop::flush_late(Flush& f) noexcept {
   late_.push_back(&f);
-  if (std::exchange(late_posted_, true)) return;
+  if (poller_.dispatching() || std::exchange(late_posted_, true)) return;
   boost::asio::post(io_, [this] {
     late_posted_ = false;
     const Turn turn(*this);
@@ -84,18 +85,32 @@ void Loop::flush_late(Flush& f) noexcept {
   });
 }
 
-std::unique_ptr<char[]> Loop::lend_read_buffer() {
-  ++lent_;
-  if (spare_buffers_.empty()) return std::make_unique_for_overwrite<char[]>(kReadBuffer);
-  std::unique_ptr<char[]> buffer = std::move(spare_buffers_.back());
-  spare_buffers_.pop_back();
-  return buffer;
+// Asio looks at the poller as at one descriptor, asked for anew each time: what dispatch() left ready is
+// told again.
+void Loop::await_ready() {
+  readiness_.async_wait(boost::asio::posix::descriptor_base::wait_read,
+                        [this](const boost::system::error_code& ec) {
+                          if (ec) return;
+                          dispatch();
+                          await_ready();
+                        });
 }
 
-void Loop::give_back(std::unique_ptr<char[]> buffer) noexcept {
-  if (buffer == nullptr) return;
-  --lent_;
-  if (spare_buffers_.size() < kSpareBuffers) spare_buffers_.push_back(std::move(buffer));
+void Loop::dispatch() noexcept {
+  poller_.dispatch();
+  if (!late_.empty()) {
+    const Turn turn(*this);
+    flushes_.splice_back(late_);
+  }
+  if (poller_.wants_dispatch()) dispatch_soon();
+}
+
+void Loop::dispatch_soon() noexcept {
+  if (std::exchange(dispatch_posted_, true)) return;
+  boost::asio::post(io_, [this] {
+    dispatch_posted_ = false;
+    dispatch();
+  });
 }
 
 base::Buffer Loop::lend_write_block() {

@@ -9,17 +9,15 @@
 #include <sys/uio.h>
 #include <utility>
 
-#include <boost/asio/buffer.hpp>
-#include <boost/asio/error.hpp>
-
 namespace sallyport::net {
-
-namespace asio = boost::asio;
-using boost::system::error_code;
 
 namespace {
 // Output that outgrows this goes into a block that the loop lends until it is sent.
 constexpr std::size_t kOwnOut = 16 * 1024;
+// What a socket may deliver in one turn, so that much of it leaves in few sends, and others get their turn.
+constexpr int kReadsPerTurn = 4;
+// Urgent data too: a read ends in front of it, which looks like an empty socket.
+constexpr std::uint32_t kInput = EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLERR | EPOLLHUP;
 
 ssize_t send_both(int fd, std::span<const char> first, std::span<const char> second) {
   constexpr int kFlags = MSG_NOSIGNAL | MSG_DONTWAIT;
@@ -35,45 +33,8 @@ ssize_t send_both(int fd, std::span<const char> first, std::span<const char> sec
 }
 }  // namespace
 
-// The handlers. Their objects may be gone when they run; the loop is not.
-struct SocketIo::ReadDone {
-  Ref io;
-  Loop* loop;
-  Lent buffer;
-  void operator()(const error_code& ec, std::size_t n) {
-    const Loop::Turn turn(*loop);
-    if (SocketIo* self = io.get()) {
-      self->read_done(ec, n, std::move(buffer));
-    } else {
-      loop->give_back(std::move(buffer));
-    }
-  }
-};
-
-struct SocketIo::Readable {
-  Ref io;
-  Loop* loop;
-  void operator()(const error_code&) {
-    const Loop::Turn turn(*loop);
-    if (SocketIo* self = io.get()) self->readable();
-  }
-};
-
-struct SocketIo::Writable {
-  Ref io;
-  Loop* loop;
-  void operator()(const error_code&) {
-    const Loop::Turn turn(*loop);
-    if (SocketIo* self = io.get()) self->writable();
-  }
-};
-
 SocketIo::SocketIo(Loop& loop, TcpSocket socket, base::Fault side)
-    : loop_(loop), socket_(std::move(socket)), anchor_(*this), side_(side) {
-  // Asio would do so at the first operation; the direct sends do not rely on it.
-  error_code ignored;
-  if (socket_.is_open()) socket_.native_non_blocking(true, ignored);
-}
+    : loop_(loop), socket_(std::move(socket)), side_(side) {}
 
 SocketIo::~SocketIo() {
   close();
@@ -82,71 +43,65 @@ SocketIo::~SocketIo() {
 void SocketIo::start(Handler& handler, std::span<const char> early) {
   handler_ = &handler;
   early_.assign(early.begin(), early.end());
-  if (early_.empty()) {
-    read_on(nullptr);
-  } else {
-    loop_.wake(*this);
-  }
+  write_error_ = loop_.poller().watch(fd(), kInput, *this);
+  watched_ = write_error_ == 0;
+  if (!watched_ || !early_.empty()) loop_.wake(*this);
 }
 
 TcpSocket SocketIo::release() noexcept {
   Wake::unlink();
   Flush::unlink();
+  if (std::exchange(watched_, false)) loop_.poller().unwatch(fd(), *this);
   handler_ = nullptr;
   return std::move(socket_);
 }
 
 void SocketIo::on_wake() {
-  if (!is_open() || early_.empty() || paused_) return;
+  if (!is_open()) return;
+  if (!watched_) return fail(write_error_);
+  if (early_.empty() || paused_) return;
   std::vector<char> early = std::exchange(early_, {});
-  const Ref self = anchor_.ref();
+  const base::Lifetime::Watch watch(lifetime_);
   handler_->on_read(early);
-  if (self.get() != nullptr) read_on(nullptr);
+  if (!watch.gone()) read();
+}
+
+void SocketIo::on_ready(std::uint32_t events) {
+  const Loop::Turn turn(loop_);
+  if ((events & kInput) != 0) readable_ = true;
+  if ((events & kInput & ~EPOLLIN) != 0) peer_gone_ = true;
+  if (write_waiting_ && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) != 0) {
+    write_waiting_ = false;
+    const base::Lifetime::Watch watch(lifetime_);
+    on_flush();
+    if (watch.gone()) return;
+  }
+  read();
 }
 
 bool SocketIo::may_read() const noexcept {
-  return is_open() && handler_ != nullptr && !paused_ && !ended_ && early_.empty() &&
-         reading_ == Reading::none;
+  return is_open() && handler_ != nullptr && !paused_ && !ended_ && early_.empty();
 }
 
-// Puts the next read, or the wait for readiness, into flight; `buffer` is one still held, if any.
-void SocketIo::read_on(Lent buffer) {
-  if (!may_read() || idle_) loop_.give_back(std::move(buffer));
-  if (!may_read()) return;
-  if (idle_) {
-    give_up_buffers();
-    reading_ = Reading::readiness;
-    socket_.async_wait(TcpSocket::wait_read, Readable{anchor_.ref(), &loop_});
-    return;
-  }
-  if (buffer == nullptr) buffer = loop_.lend_read_buffer();
-  reading_ = Reading::bytes;
-  const auto into = asio::buffer(buffer.get(), Loop::kReadBuffer);
-  socket_.async_read_some(into, ReadDone{anchor_.ref(), &loop_, std::move(buffer)});
-}
-
-void SocketIo::read_done(const error_code& ec, std::size_t n, Lent buffer) {
-  reading_ = Reading::none;
-  const Ref self = anchor_.ref();
-  Loop& loop = loop_;
-  if (n != 0 && is_open()) {
+void SocketIo::read() {
+  const std::span<char> into = loop_.read_buffer();
+  for (int reads = 0; readable_ && may_read(); ++reads) {
+    if (reads == kReadsPerTurn) return loop_.again(*this);
+    const ssize_t n = ::recv(fd(), into.data(), into.size(), MSG_DONTWAIT);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EAGAIN) {
+      readable_ = false;
+      return;
+    }
+    if (n < 0) return fail(errno);
+    if (n == 0) return end_of_input();
+    const auto size = static_cast<std::size_t>(n);
+    if (size < into.size() && !peer_gone_) readable_ = false;
     idle_ = false;
-    handler_->on_read({buffer.get(), n});
-  } else if (ec && ec != asio::error::operation_aborted && is_open()) {
-    loop.give_back(std::move(buffer));
-    if (ec != asio::error::eof) return fail(ec.value());
-    return end_of_input();
+    const base::Lifetime::Watch watch(lifetime_);
+    handler_->on_read(into.first(size));
+    if (watch.gone()) return;
   }
-  if (self.get() == nullptr) return loop.give_back(std::move(buffer));
-  // Cancelled means that idle() wanted the buffer; a read goes on as the flags say by now.
-  read_on(std::move(buffer));
-}
-
-void SocketIo::readable() {
-  reading_ = Reading::none;
-  if (!is_open()) return;
-  idle_ = false;
-  read_on(nullptr);
 }
 
 void SocketIo::end_of_input() {
@@ -165,8 +120,8 @@ void SocketIo::resume() noexcept {
   if (!std::exchange(paused_, false)) return;
   if (!early_.empty()) {
     loop_.wake(*this);
-  } else {
-    read_on(nullptr);
+  } else if (readable_ && is_open()) {
+    loop_.again(*this);
   }
 }
 
@@ -174,10 +129,6 @@ void SocketIo::idle() noexcept {
   if (!is_open()) return;
   idle_ = true;
   give_up_buffers();
-  // Cancelling takes the wait for writability with it; with one, writable() comes back here.
-  if (reading_ != Reading::bytes || write_waiting_) return;
-  error_code ignored;
-  socket_.cancel(ignored);
 }
 
 void SocketIo::give_up_buffers() noexcept {
@@ -218,7 +169,7 @@ void SocketIo::transmit(std::span<const char> big) {
   if (wanted == 0) return;
   ssize_t n = 0;
   do {
-    n = send_both(socket_.native_handle(), out_.data(), big);
+    n = send_both(fd(), out_.data(), big);
   } while (n < 0 && errno == EINTR);
   if (n < 0 && errno != EAGAIN) {
     write_error_ = errno;
@@ -239,37 +190,29 @@ void SocketIo::transmit(std::span<const char> big) {
 
 void SocketIo::wait_writable() {
   write_waiting_ = true;
-  socket_.async_wait(TcpSocket::wait_write, Writable{anchor_.ref(), &loop_});
-}
-
-void SocketIo::writable() {
-  write_waiting_ = false;
-  if (!is_open()) return;
-  const Ref self = anchor_.ref();
-  on_flush();
-  if (self.get() != nullptr && idle_) idle();
+  if (!std::exchange(watched_for_room_, true)) loop_.poller().rewatch(fd(), kInput | EPOLLOUT, *this);
 }
 
 void SocketIo::on_flush() {
   if (!is_open() || handler_ == nullptr) return;
   if (!write_waiting_ && write_error_ == 0) transmit({});
+  if (idle_) give_up_buffers();
   settle();
 }
 
 // Tells the handler what became of the writes.
 void SocketIo::settle() {
   if (sent_ != 0) {
-    const Ref self = anchor_.ref();
+    const base::Lifetime::Watch watch(lifetime_);
     handler_->on_sent(std::exchange(sent_, 0));
-    if (self.get() == nullptr || !is_open()) return;
+    if (watch.gone() || !is_open()) return;
   }
   // What the peer said before it reset (an early response, an alert) is read first; the read
   // that meets the reset tells it. Where nothing is read, it is told here.
   if (write_error_ != 0 && (paused_ || ended_)) return fail(write_error_);
   if (finishing_ && !finished_ && out_.empty() && write_error_ == 0) {
     finished_ = true;
-    error_code ignored;
-    socket_.shutdown(TcpSocket::shutdown_send, ignored);
+    ::shutdown(fd(), SHUT_WR);
   }
 }
 
@@ -281,22 +224,20 @@ void SocketIo::finish() {
 void SocketIo::close(bool abortive) noexcept {
   Wake::unlink();
   Flush::unlink();
+  Watched::unlink();
   if (!is_open()) return;
   if (abortive) {
     const linger now{1, 0};
-    ::setsockopt(socket_.native_handle(), SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+    ::setsockopt(fd(), SOL_SOCKET, SO_LINGER, &now, sizeof(now));
   }
-  error_code ignored;
-  socket_.close(ignored);
+  socket_.close();
   out_.release();
   early_ = {};
 }
 
-// Asked for now and then by who is paused, not waited for: Asio does not register for EPOLLRDHUP, and
-// waiting for readability would report the unread bytes at once, again and again.
 base::Error SocketIo::hang_up() noexcept {
-  if (!is_open()) return {};
-  pollfd peer{socket_.native_handle(), POLLRDHUP, 0};
+  if (!is_open() || !peer_gone_) return {};
+  pollfd peer{fd(), POLLRDHUP, 0};
   if (::poll(&peer, 1, 0) <= 0) return {};
   const bool gone = (peer.revents & (POLLERR | POLLHUP)) != 0;
   return {gone ? base::ErrorCode::reset : base::ErrorCode::closed, side_};

@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 namespace sallyport::net {
 
@@ -24,6 +25,10 @@ Endpoint name_of(int fd) noexcept {
 }
 
 }  // namespace
+
+void TcpSocket::close() noexcept {
+  if (is_open()) ::close(release());
+}
 
 // A connection without one of these still works, so failures (an odd kernel) are not errors.
 void apply(const TcpOptions& options, int fd) noexcept {

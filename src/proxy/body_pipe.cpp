@@ -34,6 +34,10 @@ void BodyPipe::pass_end() {
   }
 }
 
+void BodyPipe::restart() noexcept {
+  *this = BodyPipe();
+}
+
 void BodyPipe::rewind() {
   if (sink_ == nullptr) return;  // nothing was sent
   sink_ = nullptr;

@@ -88,8 +88,7 @@ void Exchange::reply(std::uint16_t status, Reason reason, std::string_view body,
   head_sent_ = true;
   first_byte_ = proxy_.loop_.now() - begun_;
   client_->send_response(response_, end);
-  down_.source(nullptr);
-  down_.connect(nullptr);
+  down_.restart();
   if (end) {
     down_.end_without_body();
   } else {

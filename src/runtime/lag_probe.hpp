@@ -1,10 +1,8 @@
 // Measures how late a worker's timers fire, once a second: what every request on that worker waits
-// for besides its own work. Notes on the way how many read buffers the loop has lent.
+// for besides its own work.
 //
 // Owned by the Worker and on its loop; begins with start(), ends with the object.
 #pragma once
-
-#include <atomic>
 
 #include <boost/asio/basic_waitable_timer.hpp>
 
@@ -16,30 +14,24 @@ namespace sallyport::runtime {
 class LagProbe {
  public:
   LagProbe(net::Loop& loop, const obs::Metrics& metrics, obs::Shard& shard)
-      : loop_(loop), metrics_(metrics), shard_(shard), timer_(loop.io()) {}
+      : metrics_(metrics), shard_(shard), timer_(loop.io()) {}
 
   void start() {
     timer_.expires_after(kPeriod);
     timer_.async_wait([this](const boost::system::error_code& ec) {
       if (ec) return;
-      lent_.store(loop_.lent(), std::memory_order_relaxed);
       metrics_.loop_lag(shard_, base::Clock::now() - timer_.expiry());
       start();
     });
   }
-
-  // Any thread: read buffers that connections held, within the last second.
-  [[nodiscard]] std::size_t lent() const noexcept { return lent_.load(std::memory_order_relaxed); }
 
  private:
   static constexpr base::Seconds kPeriod{1};
   using Timer =
       boost::asio::basic_waitable_timer<base::Clock, boost::asio::wait_traits<base::Clock>, net::Executor>;
 
-  net::Loop& loop_;
   const obs::Metrics& metrics_;
   obs::Shard& shard_;
-  std::atomic<std::size_t> lent_{0};
   Timer timer_;
 };
 

@@ -154,12 +154,9 @@ void Server::State::start() {
   }
   const Shared shared{log_, metrics_, access_log_, health_, budgets_, connection_ids_, random_number()};
   for (std::uint32_t i = 0; i < count; ++i) workers_.push_back(std::make_unique<Worker>(i, shared));
-  metrics_.memory_pool("read_buffers", [this] {
-    const std::lock_guard lock(status_mutex_);
-    std::size_t bytes = 0;
-    for (const auto& worker : workers_) bytes += worker->read_buffers();
-    return static_cast<double>(bytes);
-  });
+  // One a worker, whatever the number of connections.
+  metrics_.memory_pool("read_buffers",
+                       [count] { return static_cast<double>(count * net::Loop::kReadBuffer); });
   Binding binding = bind(built.snapshot->model);
   if (!binding.problems.empty()) {
     std::string text;

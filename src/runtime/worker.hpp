@@ -81,11 +81,6 @@ class Worker final : private Opening::Owner,
   void start();  // the thread
   void stop_and_join();
 
-  // Any thread: bytes of read buffers that connections hold, a second old at most.
-  [[nodiscard]] std::size_t read_buffers() const noexcept {
-    return lag_probe_.lent() * net::Loop::kReadBuffer;
-  }
-
   // On the worker. `setups` has one entry a listener of the snapshot, in its order; sockets that
   // are new here are in `sockets`. Sockets that no listener has any more drain and close.
   void apply(const proxy::SnapshotPtr& snapshot, const std::vector<ListenerSetup>& setups,

@@ -4,7 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/posix/basic_stream_descriptor.hpp>
 
 #include "sallyport/net/loop.hpp"
 
@@ -20,8 +20,8 @@ constexpr std::size_t kMostAnswer = 256 * 1024;
 // The other end of the pair, and who hears of the handshake.
 class Scene final : public HandshakeHandler {
  public:
-  Scene(net::Loop& loop, Rehearsal& outcome, std::shared_ptr<const ContextStore> store, net::TcpSocket client)
-      : loop_(loop), outcome_(outcome), store_(std::move(store)), client_(std::move(client)) {}
+  Scene(net::Loop& loop, Rehearsal& outcome, std::shared_ptr<const ContextStore> store, int client)
+      : loop_(loop), outcome_(outcome), store_(std::move(store)), client_(loop.executor(), client) {}
 
   void play(std::unique_ptr<ServerStream> stream, std::string_view records) {
     stream_ = std::move(stream);
@@ -54,22 +54,23 @@ class Scene final : public HandshakeHandler {
 
  private:
   void listen() {
-    client_.async_wait(net::TcpSocket::wait_read, [this](const boost::system::error_code& error) {
-      if (error) return;
-      char block[16384];
-      const ssize_t n = ::recv(client_.native_handle(), block, sizeof block, MSG_DONTWAIT);
-      if (n > 0) answer_.append(block, static_cast<std::size_t>(n));
-      // The flight leaves in one send, but may be read in several pieces.
-      const bool more = n == static_cast<ssize_t>(sizeof block) && answer_.size() < kMostAnswer;
-      if (more) return listen();
-      loop_.stop();
-    });
+    client_.async_wait(
+        boost::asio::posix::descriptor_base::wait_read, [this](const boost::system::error_code& error) {
+          if (error) return;
+          char block[16384];
+          const ssize_t n = ::recv(client_.native_handle(), block, sizeof block, MSG_DONTWAIT);
+          if (n > 0) answer_.append(block, static_cast<std::size_t>(n));
+          // The flight leaves in one send, but may be read in several pieces.
+          const bool more = n == static_cast<ssize_t>(sizeof block) && answer_.size() < kMostAnswer;
+          if (more) return listen();
+          loop_.stop();
+        });
   }
 
   net::Loop& loop_;
   Rehearsal& outcome_;
   std::shared_ptr<const ContextStore> store_;
-  net::TcpSocket client_;
+  boost::asio::posix::basic_stream_descriptor<net::Executor> client_;
   std::unique_ptr<ServerStream> stream_;
   std::string answer_;
   bool failed_ = false;
@@ -157,23 +158,12 @@ std::optional<Rehearsal> rehearse(std::shared_ptr<const ContextStore> store, std
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends.data()) != 0)
     return std::nullopt;
   net::Loop loop(base::Milliseconds(10));
-  // The family is that of what would be there; nothing but reads and writes is asked of them.
-  net::TcpSocket ours(loop.executor());
-  net::TcpSocket theirs(loop.executor());
-  boost::system::error_code error;
-  ours.assign(boost::asio::ip::tcp::v4(), ends[0], error);
-  if (error) ::close(ends[0]);
-  theirs.assign(boost::asio::ip::tcp::v4(), ends[1], error);
-  if (error) {
-    ::close(ends[1]);
-    return std::nullopt;
-  }
   ServerStreamOptions options;
   options.listener = listener;
   options.handshake_timeout = kPatience;
-  Scene scene(loop, made, std::move(store), std::move(theirs));
+  Scene scene(loop, made, std::move(store), ends[1]);
   HandshakeHandler& handler = scene;
-  scene.play(std::make_unique<ServerStream>(loop, std::move(ours), client, client, options, handler),
+  scene.play(std::make_unique<ServerStream>(loop, net::TcpSocket(ends[0]), client, client, options, handler),
              records);
   made.refused = scene.failed();
   if (!made.refused && scene.answer().empty()) return std::nullopt;

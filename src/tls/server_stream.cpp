@@ -84,8 +84,6 @@ ServerStream::~ServerStream() = default;
 void ServerStream::begin(std::span<const char> early) {
   opening_->born = loop_.now();
   loop_.timers().arm(opening_->deadline, opening_->options.handshake_timeout, loop_.now());
-  // No read buffer for a client that has not sent anything yet.
-  io_.idle();
   io_.start(*this, early);
 }
 

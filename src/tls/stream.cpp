@@ -21,9 +21,7 @@ Stream::Stream(net::Loop& loop, net::TcpSocket socket, base::Fault side, const n
                const net::Endpoint& local)
     : loop_(loop), io_(loop, std::move(socket), side), peer_(peer), local_(local), side_(side) {}
 
-Stream::~Stream() {
-  if (gone_ != nullptr) *gone_ = true;
-}
+Stream::~Stream() = default;
 
 void Stream::adopt(std::unique_ptr<Engine> engine) noexcept {
   engine_ = std::move(engine);

@@ -23,7 +23,7 @@ const char* const kDescription = R"(Paths (numbers in the query are optional):
   /trailers          a body and then trailers
   /103               early hints, then 200
   /reset             resets the connection or stream  ?after=N bytes of the body (before the head without it)
-  /short             declares 1000 bytes, sends 500 and ends
+  /short, /short/N   declares 1000 bytes (2N), sends 500 (N) and ends
   /close             answers, and this connection takes no further request
   /ws                WebSocket echo (HTTP/1.1)
   /stats             JSON: counters of this process
@@ -207,9 +207,9 @@ Reply reset(const Request& request) {
   return reply;
 }
 
-Reply cut() {
-  Reply reply = bytes(500);
-  reply.length = 1000;
+Reply cut(std::uint64_t sent) {
+  Reply reply = bytes(sent);
+  reply.length = 2 * sent;
   reply.end = Reply::End::cut;
   reply.last = true;
   return reply;
@@ -264,7 +264,7 @@ Reply answer(const Request& request, const Wire& wire, const Stats& stats) {
   if (name == "/trailers") return with_trailers();
   if (request.path() == "/103") return with_hints();
   if (name == "/reset") return reset(request);
-  if (name == "/short") return cut();
+  if (name == "/short") return cut(number == 0 ? 500 : number);
   if (name == "/stats") return counters(stats);
   if (name == "/") return text_reply(kDescription);
   Reply reply = text_reply("sallyport-demo: " + request.method + " " + request.target + " over " +

@@ -3,6 +3,7 @@ messages, whole, in both directions, and tells the same errors."""
 
 import hashlib
 import json
+import re
 
 import pytest
 from harness import config
@@ -111,8 +112,24 @@ def test_request_trailers_reach_the_upstream(pair, certs):
 
 def test_a_response_cut_short_never_looks_whole(ask):
     """Smuggling and cache poisoning live on truncated answers that pass for complete ones."""
-    response = ask("/short")
+    response = ask("/short/2000000")
     assert response.exit_code in (18, 56, 92), (response.exit_code, response.error)
+
+
+def test_half_an_answer_that_comes_with_its_end_is_a_502_and_no_mixture(pair, certs):
+    """Nothing of it has been passed on yet, so a page that says why can stand in its place."""
+    for upstream in UPSTREAMS:
+        with tls(pair.port(), tls_context(certs.ca.pem, alpn=("http/1.1",))) as connection:
+            request = f"GET /{upstream}/short HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            connection.sendall(request.encode() * 2 + request.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n").encode())
+            answer = read_all(connection)
+        while answer.startswith(b"HTTP/1.1 502"):
+            head, answer = answer.split(b"\r\n\r\n", 1)
+            length = int(re.search(rb"content-length: (\d+)", head.lower()).group(1))
+            page, answer = answer[:length], answer[length:]
+            assert page.startswith(b"502 ") and b"\nrequest " in page
+        # The end came a moment later, and the answer was cut with the connection.
+        assert answer == b"" or answer.startswith(b"HTTP/1.1 200")
 
 
 def test_an_upstream_that_resets_before_it_answers_is_a_502(ask):
@@ -137,7 +154,7 @@ def test_a_stream_that_fails_is_reset_and_its_neighbours_are_not(pair, certs):
         client = H2Client(connection)
         for upstream in UPSTREAMS:
             neighbour = client.start("GET", f"/{upstream}/stream/20?interval=5")
-            failing = client.start("GET", f"/{upstream}/short")
+            failing = client.start("GET", f"/{upstream}/short/2000000")
             assert client.response(failing).reset is not None
             assert len(client.response(neighbour).body) == 20 * 64
 

@@ -7,12 +7,12 @@
 #pragma once
 
 #include "sallyport/base/error.hpp"
-#include "sallyport/net/anchor.hpp"
+#include "sallyport/net/loop.hpp"
 #include "sallyport/net/tcp.hpp"
 
 namespace sallyport::net {
 
-class Connector final : private Wake {
+class Connector final : private Watched, private Wake {
  public:
   class Handler {
    public:
@@ -34,21 +34,18 @@ class Connector final : private Wake {
   [[nodiscard]] bool connecting() const noexcept { return handler_ != nullptr; }
 
  private:
-  struct Done;
-
+  void on_ready(std::uint32_t events) override;
   void on_wake() override;
   void on_deadline();
-  void done(std::uint64_t attempt, int error_number);
+  // 0, or the errno of what could not even begin.
+  [[nodiscard]] int begin(const Endpoint& to);
   void fail(int error_number, base::ErrorCode code);
-  void fail_later(int error_number);
 
   Loop& loop_;
   TcpOptions options_;
   TcpSocket socket_;
-  Anchor<Connector> anchor_;
   MemberTimer<Connector, &Connector::on_deadline> deadline_{*this};
   Handler* handler_ = nullptr;
-  std::uint64_t attempt_ = 0;  // tells the handler of a cancelled attempt from this one's
   int early_error_ = 0;
 };
 

@@ -13,11 +13,11 @@
 #include <utility>
 #include <vector>
 
-#include <boost/asio/basic_socket_acceptor.hpp>
 #include <boost/system/result.hpp>
 
 #include "sallyport/base/error.hpp"
-#include "sallyport/net/anchor.hpp"
+#include "sallyport/base/lifetime.hpp"
+#include "sallyport/net/loop.hpp"
 #include "sallyport/net/tcp.hpp"
 
 namespace sallyport::net {
@@ -55,7 +55,7 @@ class ListenerSocket {
   int fd_ = -1;
 };
 
-class Listener final : private Wake {
+class Listener final : private Watched, private Wake {
  public:
   class Handler {
    public:
@@ -89,32 +89,30 @@ class Listener final : private Wake {
   // by then is reset (unless net.ipv4.tcp_migrate_req moves it to another socket of the set).
   void drain();
   void close() noexcept;
-  [[nodiscard]] bool is_open() const noexcept { return acceptor_.is_open(); }
+  [[nodiscard]] bool is_open() const noexcept { return socket_.is_open(); }
   [[nodiscard]] const Endpoint& local() const noexcept { return local_; }
 
  private:
-  using Acceptor = boost::asio::basic_socket_acceptor<boost::asio::ip::tcp, Executor>;
-  struct Ready;
-
+  void on_ready(std::uint32_t events) override;
   void on_wake() override;
-  void wait();
-  void ready();
   void on_retry();
+  void watch();
   void accept_batch();
   void drained();
+  void rest(int error_number);
   [[nodiscard]] int accept_one(TcpSocket& socket, Endpoint& peer);
   [[nodiscard]] bool may_accept() const noexcept { return is_open() && (draining_ || !paused_); }
 
   Loop& loop_;
   Handler& handler_;
-  Acceptor acceptor_;
-  Anchor<Listener> anchor_;
+  TcpSocket socket_;
+  base::Lifetime lifetime_;
   MemberTimer<Listener, &Listener::on_retry> retry_{*this};
   Endpoint local_;
   std::size_t drain_left_ = 0;
-  bool started_ = false;
+  bool watched_ = false;
+  bool acceptable_ = false;  // the kernel may have connections that were not taken
   bool paused_ = false;
-  bool waiting_ = false;
   bool draining_ = false;
 };
 

@@ -1,14 +1,14 @@
-// A worker's event loop, and what it lends to everything that lives on it: the io_context, the
-// cached time, the timer wheel, the turn's work lists and the scratch buffers.
+// A worker's event loop, and what it lends to everything that lives on it: the io_context, the readiness of
+// its sockets, the cached time, the timer wheel, the turn's work lists and the scratch buffers.
 //
 // One per worker thread; nothing here is thread-safe but post() on io(). It outlives all
 // sessions, streams and pools of its worker.
 //
-// A *turn* is the handling of one completed operation. Every Asio handler on the data path opens
-// a Turn first; when the outermost Turn ends, the loop runs what the handler put off, in this
-// order until nothing is left: wake-ups (coroutines, receivers), flushes (sessions with output
-// to pump, once each), and at the very end the dead (Reapable objects are destroyed when no code
-// of theirs is on the stack). So no object is called back from within a call into it, none dies
+// A *turn* is the handling of one event: of a socket that is ready, or of an operation of Asio's that is
+// complete. Every handler on the data path opens a Turn first; when the outermost Turn ends, the loop runs
+// what the handler put off, in this order until nothing is left: wake-ups (coroutines, receivers), flushes
+// (sessions with output to pump, once each), and at the very end the dead (Reapable objects are destroyed
+// when no code of theirs is on the stack). So no object is called back from within a call into it, none dies
 // while it runs, and one send carries everything that a turn produced.
 #pragma once
 
@@ -18,11 +18,13 @@
 #include <vector>
 
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/basic_stream_descriptor.hpp>
 
 #include "sallyport/base/buffer.hpp"
 #include "sallyport/base/clock.hpp"
 #include "sallyport/base/intrusive_list.hpp"
 #include "sallyport/base/pressure.hpp"
+#include "sallyport/net/poller.hpp"
 #include "sallyport/net/timer_wheel.hpp"
 
 namespace sallyport::net {
@@ -70,6 +72,13 @@ class Loop {
   [[nodiscard]] boost::asio::io_context& io() noexcept { return io_; }
   [[nodiscard]] Executor executor() noexcept { return io_.get_executor(); }
   [[nodiscard]] TimerWheel& timers() noexcept { return timers_; }
+  // Sockets are watched here. What becomes ready at the same time is told in one go.
+  [[nodiscard]] Poller& poller() noexcept { return poller_; }
+  // See Poller::again(): behind all that is ready now, so that one busy socket does not starve others.
+  void again(Watched& who) noexcept {
+    poller_.again(who);
+    if (!poller_.dispatching()) dispatch_soon();
+  }
 
   // The time at which the current turn began; read once a turn.
   [[nodiscard]] base::Instant now() const noexcept { return now_; }
@@ -101,13 +110,10 @@ class Loop {
   [[nodiscard]] std::span<char> scratch() noexcept { return {scratch_.get(), kScratch}; }
   static constexpr std::size_t kScratch = 64 * 1024;
 
-  // Read buffers for connections that are busy; an idle connection holds none. Give back what
-  // was lent; the pool keeps a bounded number.
+  // What sockets are read into, one after the other: valid within one SocketIo::Handler::on_read().
   // Just under 32 KiB: what two HTTP/2 frames carry that fill a TLS record each, head included.
+  [[nodiscard]] std::span<char> read_buffer() noexcept { return {read_buffer_.get(), kReadBuffer}; }
   static constexpr std::size_t kReadBuffer = 2 * (16 * 1024 - 9);
-  [[nodiscard]] std::unique_ptr<char[]> lend_read_buffer();
-  void give_back(std::unique_ptr<char[]> buffer) noexcept;
-  [[nodiscard]] std::size_t lent() const noexcept { return lent_; }
 
   // A large block for output that outgrows a connection's own: grown there step by step it would be
   // copied as often, and given back after each send it would grow each time anew.
@@ -145,10 +151,14 @@ class Loop {
   friend class Turn;
   struct Tick;
 
+  void await_ready();
+  void dispatch() noexcept;
+  void dispatch_soon() noexcept;
   void drain() noexcept;
   void drain_soon() noexcept;
   void begin_turn() noexcept;
 
+  Poller poller_;
   TimerWheel timers_;
   base::Instant now_;
   base::Duration skipped_{0};
@@ -157,17 +167,18 @@ class Loop {
   base::Pressure pressure_ = base::Pressure::none;
   bool drain_posted_ = false;
   bool late_posted_ = false;
+  bool dispatch_posted_ = false;
   base::IntrusiveList<Wake, WakeTag> wakes_;
   base::IntrusiveList<Flush, FlushTag> flushes_;
   base::IntrusiveList<Flush, FlushTag> late_;
   std::vector<std::unique_ptr<Reapable>> dead_;
   std::vector<std::unique_ptr<Reapable>> buried_;  // being destroyed
-  std::vector<std::unique_ptr<char[]>> spare_buffers_;
   std::vector<base::Buffer> spare_blocks_;
-  std::size_t lent_ = 0;
   std::unique_ptr<char[]> scratch_;
+  std::unique_ptr<char[]> read_buffer_;
   // Dies before the members above: what pending handlers own may still use them.
   boost::asio::io_context io_;
+  boost::asio::posix::basic_stream_descriptor<Executor> readiness_;  // the poller's descriptor; not owned
   std::unique_ptr<Tick> tick_;
 };
 

@@ -1,29 +1,26 @@
-// The byte pump over one TCP socket that TcpStream and tls::Stream are built on: keeps a read
-// outstanding, gathers what is written and sends it once at the turn's end.
+// The byte pump over one TCP socket that TcpStream and tls::Stream are built on: reads what comes when
+// it comes, gathers what is written and sends it once at the turn's end.
 //
-// Owned by its stream, used on its loop's thread only. Reading takes a 32 KiB buffer that the
-// loop lends while a read is outstanding; an idle() or paused connection holds none. A read in
-// flight owns its buffer, and handlers reach this object through an Anchor, so it may be closed
-// or destroyed at any time (from within its own handler's calls too).
+// Owned by its stream, used on its loop's thread only. Reads go into the loop's one read buffer, so a
+// connection holds none; a read that did not fill it has emptied the socket, and the next is made when
+// epoll tells of more. It may be closed or destroyed at any time, from within its own handler's calls too.
 // The handler is never called from within a call into this object. Call from within a Loop::Turn.
 #pragma once
 
 #include <cstddef>
-#include <memory>
+#include <cstdint>
 #include <span>
 #include <vector>
 
-#include <boost/system/error_code.hpp>
-
 #include "sallyport/base/buffer.hpp"
 #include "sallyport/base/error.hpp"
-#include "sallyport/net/anchor.hpp"
+#include "sallyport/base/lifetime.hpp"
 #include "sallyport/net/loop.hpp"
 #include "sallyport/net/tcp.hpp"
 
 namespace sallyport::net {
 
-class SocketIo final : private Flush, private Wake {
+class SocketIo final : private Watched, private Flush, private Wake {
  public:
   class Handler {
    public:
@@ -53,10 +50,10 @@ class SocketIo final : private Flush, private Wake {
   // when nothing was written. What on_read() was given and not used is the caller's to pass on.
   [[nodiscard]] TcpSocket release() noexcept;
 
-  // A read that was outstanding at pause() may still deliver once; then nothing is read.
+  // From here on nothing is read. What resume() finds to be read comes with the loop's next round.
   void pause() noexcept;
   void resume() noexcept;
-  // Gives the buffers back and waits for readiness. Undone by the next byte; may be called at any time.
+  // Gives the write buffer back, once it is empty. Undone by the next byte; may be called at any time.
   void idle() noexcept;
 
   // Queue, then schedule(): the bytes leave at the turn's end in one send.
@@ -77,24 +74,15 @@ class SocketIo final : private Flush, private Wake {
   [[nodiscard]] bool is_open() const noexcept { return socket_.is_open(); }
   // See ByteStream: RST or FIN that the kernel has, read or not.
   [[nodiscard]] base::Error hang_up() noexcept;
-  [[nodiscard]] int fd() noexcept { return socket_.native_handle(); }
+  [[nodiscard]] int fd() const noexcept { return socket_.fd(); }
   [[nodiscard]] Loop& loop() noexcept { return loop_; }
 
  private:
-  using Lent = std::unique_ptr<char[]>;
-  using Ref = Anchor<SocketIo>::Ref;
-  struct ReadDone;
-  struct Readable;
-  struct Writable;
-  enum class Reading : std::uint8_t { none, bytes, readiness };
-
+  void on_ready(std::uint32_t events) override;
   void on_flush() override;
   void on_wake() override;
   [[nodiscard]] bool may_read() const noexcept;
-  void read_on(Lent buffer);
-  void read_done(const boost::system::error_code& ec, std::size_t n, Lent buffer);
-  void readable();
-  void writable();
+  void read();
   void end_of_input();
   void transmit(std::span<const char> big);
   void wait_writable();
@@ -104,14 +92,17 @@ class SocketIo final : private Flush, private Wake {
 
   Loop& loop_;
   TcpSocket socket_;
-  Anchor<SocketIo> anchor_;
+  base::Lifetime lifetime_;
   Handler* handler_ = nullptr;
   base::Buffer out_;
   std::vector<char> early_;
   std::size_t sent_ = 0;  // taken by the kernel, not yet told
   int write_error_ = 0;   // errno of a send; told when the input has been read to its end
   base::Fault side_;
-  Reading reading_ = Reading::none;
+  bool watched_ = false;
+  bool watched_for_room_ = false;  // for EPOLLOUT too, from the first full buffer on
+  bool readable_ = false;          // the kernel may have bytes, or an end, that were not read
+  bool peer_gone_ = false;         // FIN, reset, or urgent data: a short read does not mean that it is empty
   bool paused_ = false;
   bool idle_ = false;
   bool ended_ = false;  // FIN received

@@ -1,19 +1,39 @@
-// The TCP socket type of the data path (typed on the loop's executor, which is what makes Asio
-// cheap here) and the socket options that every connection gets. Values and free functions.
+// The TCP socket of the data path: a descriptor and its owner, no more, since readiness comes from the
+// loop's Poller. And the socket options that every connection gets. Values and free functions.
 #pragma once
 
 #include <cstdint>
+#include <utility>
 
-#include <boost/asio/basic_stream_socket.hpp>
 #include <boost/asio/ip/tcp.hpp>
 
 #include "sallyport/base/clock.hpp"
 #include "sallyport/net/address.hpp"
-#include "sallyport/net/loop.hpp"
 
 namespace sallyport::net {
 
-using TcpSocket = boost::asio::basic_stream_socket<boost::asio::ip::tcp, Executor>;
+// Owns the descriptor, if it has one. All reads and writes are non-blocking, whatever its flags say.
+class TcpSocket {
+ public:
+  explicit TcpSocket(int fd = -1) noexcept : fd_(fd) {}
+  TcpSocket(TcpSocket&& other) noexcept : fd_(other.release()) {}
+  TcpSocket& operator=(TcpSocket&& other) noexcept {
+    if (this != &other) {
+      close();
+      fd_ = other.release();
+    }
+    return *this;
+  }
+  ~TcpSocket() { close(); }
+
+  [[nodiscard]] bool is_open() const noexcept { return fd_ >= 0; }
+  [[nodiscard]] int fd() const noexcept { return fd_; }
+  [[nodiscard]] int release() noexcept { return std::exchange(fd_, -1); }
+  void close() noexcept;
+
+ private:
+  int fd_;
+};
 
 struct TcpOptions {
   // Cloudflare probes every 30 s and gives up after two; a dead peer is found within 90 s.

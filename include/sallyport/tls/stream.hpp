@@ -12,10 +12,10 @@
 #include <cstddef>
 #include <memory>
 #include <span>
-#include <utility>
 
 #include "sallyport/base/buffer.hpp"
 #include "sallyport/base/error.hpp"
+#include "sallyport/base/lifetime.hpp"
 #include "sallyport/net/byte_stream.hpp"
 #include "sallyport/net/loop.hpp"
 #include "sallyport/net/socket_io.hpp"
@@ -65,15 +65,9 @@ class Stream : public net::ByteStream,
   // Runs what may destroy this object; false if it did.
   template <class Call>
   [[nodiscard]] bool survives(Call call) {
-    bool gone = false;
-    bool* const outer = std::exchange(gone_, &gone);
+    const base::Lifetime::Watch watch(lifetime_);
     call();
-    if (!gone) {
-      gone_ = outer;
-    } else if (outer != nullptr) {
-      *outer = true;
-    }
-    return !gone;
+    return !watch.gone();
   }
   // For handshake_wake() in this turn.
   void wake_later() noexcept { loop_.wake(*this); }
@@ -93,6 +87,7 @@ class Stream : public net::ByteStream,
   void seal_staged();
   void fail(const base::Error& error);
 
+  base::Lifetime lifetime_;
   net::ByteStream::Handler* handler_ = nullptr;
   base::Buffer staged_;  // plaintext of this turn's small writes, less than one record
   base::Buffer held_;    // ciphertext that came before start()
@@ -101,7 +96,6 @@ class Stream : public net::ByteStream,
   net::Endpoint local_;
   base::Error failure_;  // to be told by on_wake()
   base::Fault side_;
-  bool* gone_ = nullptr;     // set by the destructor, for whoever has called the handler
   std::size_t answers_ = 0;  // ciphertext that reading made, since the queue was last empty
   bool established_ = false;
   bool paused_ = false;

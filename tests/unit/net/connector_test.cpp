@@ -71,9 +71,9 @@ TEST_CASE("a connection is made, with its options set and its own address known"
   REQUIRE(out.socket);
   CHECK_FALSE(connector.connecting());
   CHECK(loop.timers().armed() == 0);
-  CHECK(out.local == net::local_endpoint(out.socket->native_handle()));
+  CHECK(out.local == net::local_endpoint(out.socket->fd()));
   CHECK(out.local.address.is_loopback());
-  const int fd = out.socket->native_handle();
+  const int fd = out.socket->fd();
   CHECK(socket_option(fd, IPPROTO_TCP, 1 /* TCP_NODELAY */) != 0);
   CHECK(socket_option(fd, SOL_SOCKET, SO_KEEPALIVE) != 0);
 }

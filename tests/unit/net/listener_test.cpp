@@ -82,7 +82,7 @@ TEST_CASE("connections are accepted with both ends known and their options set")
   for (std::size_t i = 0; i < 3; ++i) {
     CHECK(f.handler.peers[i] == net::local_endpoint(clients[i].get()));
     CHECK(f.handler.locals[i] == f.at);
-    const int fd = f.handler.sockets[i].native_handle();
+    const int fd = f.handler.sockets[i].fd();
     CHECK(socket_option(fd, IPPROTO_TCP, TCP_NODELAY) != 0);
     CHECK(socket_option(fd, SOL_SOCKET, SO_KEEPALIVE) != 0);
     CHECK(socket_option(fd, IPPROTO_TCP, TCP_KEEPIDLE) == 30);

@@ -191,17 +191,6 @@ TEST_CASE("the time of a turn is read once, when it begins") {
   }
 }
 
-TEST_CASE("read buffers are lent and come back; their number is known") {
-  Loop loop;
-  std::vector<std::unique_ptr<char[]>> held;
-  for (int i = 0; i < 200; ++i) held.push_back(loop.lend_read_buffer());
-  CHECK(loop.lent() == 200);
-  for (auto& buffer : held) loop.give_back(std::move(buffer));
-  CHECK(loop.lent() == 0);
-  loop.give_back(nullptr);
-  CHECK(loop.lent() == 0);
-}
-
 TEST_CASE("the tick drives the timer wheel while the loop runs") {
   Loop loop(base::Milliseconds(1));
   struct Stopper {
@@ -251,10 +240,10 @@ TEST_CASE("a loop may run again after it was stopped, and one stopped before doe
 TEST_CASE("what pending handlers own may still use the loop when it goes") {
   auto loop = std::make_unique<Loop>();
   struct Owned {
-    explicit Owned(Loop& l) : loop(l), buffer(l.lend_read_buffer()) {}
-    ~Owned() { loop.give_back(std::move(buffer)); }
+    explicit Owned(Loop& l) : loop(l), block(l.lend_write_block()) {}
+    ~Owned() { loop.give_back(std::move(block)); }
     Loop& loop;
-    std::unique_ptr<char[]> buffer;
+    base::Buffer block;
   };
   boost::asio::post(loop->io(), [owned = std::make_unique<Owned>(*loop)] {});
   loop.reset();

@@ -154,14 +154,12 @@ inline Endpoint loopback() {
   return {IpAddress::v4({127, 0, 0, 1}), 0};
 }
 
-// A connected pair: ours on the loop, the peer's as a plain blocking descriptor.
+// A connected pair: ours for a loop, the peer's as a plain blocking descriptor.
 struct Pair {
-  explicit Pair(Loop& loop) : ours(loop.executor()), peer(raw_socket()) {
+  Pair() : peer(raw_socket()) {
     const auto listening = listen_on(loopback());
     raw_connect(peer, listening.at(0).local());
-    const int fd = ::accept4(listening.at(0).fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    boost::system::error_code ignored;
-    ours.assign(boost::asio::ip::tcp::v4(), fd, ignored);
+    ours = TcpSocket(::accept4(listening.at(0).fd(), nullptr, nullptr, SOCK_CLOEXEC));
   }
   TcpSocket ours;
   Descriptor peer;

@@ -55,6 +55,25 @@ TEST_CASE("what comes before there is a sink waits, in order, and gives no credi
   CHECK(pipe.delivered());
 }
 
+TEST_CASE("a message that takes another's place carries nothing of it") {
+  End source, sink;
+  BodyPipe pipe;
+  pipe.source(&source);
+  feed(pipe, "half of an answer", false);
+  pipe.on_trailers({});
+  pipe.restart();
+  CHECK_FALSE(pipe.ended());
+  CHECK(pipe.bytes() == 0);
+  pipe.connect(&sink);
+  feed(pipe, "502", true);
+  CHECK(sink.body == "502");
+  CHECK(sink.ended);
+  CHECK(sink.trailers == 0);
+  pipe.on_sent(3);
+  CHECK(source.credit == 0);
+  CHECK(pipe.delivered());
+}
+
 TEST_CASE("a short body can be sent again, and its credit is given once") {
   End source, first, second;
   BodyPipe pipe;

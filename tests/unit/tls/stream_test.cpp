@@ -18,9 +18,10 @@ struct Client final : ConnectHandler {
   }
   void connect(std::shared_ptr<const ClientContext> context, const std::string& name = "a.example",
                ClientSession* sessions = nullptr, base::Milliseconds timeout = base::Milliseconds(10'000)) {
-    net::TcpSocket socket(server.loop.io());
     const auto to = *net::Endpoint::parse("127.0.0.1:" + std::to_string(port == 0 ? server.port() : port));
-    socket.connect(net::to_asio(to));
+    net::TcpSocket socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    const auto target = net::to_asio(to);
+    REQUIRE(::connect(socket.fd(), target.data(), static_cast<socklen_t>(target.size())) == 0);
     const net::Loop::Turn turn(server.loop);
     opening = std::make_unique<ClientStream>(server.loop, std::move(socket), to, to, std::move(context), name,
                                              sessions, timeout, *this);
