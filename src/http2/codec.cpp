@@ -248,6 +248,13 @@ void Codec::Impl::consumed(StreamId id, std::size_t n) noexcept {
   nghttp2_session_consume_stream(session_.get(), id, n);
 }
 
+void Codec::Impl::resize_window(StreamId id, std::uint32_t bytes) noexcept {
+  const StreamState* const s = streams_.find(id);
+  if (s == nullptr || s->deaf || s->got_end) return;
+  nghttp2_session_set_local_window_size(session_.get(), NGHTTP2_FLAG_NONE, id,
+                                        static_cast<std::int32_t>(bytes));
+}
+
 void Codec::Impl::reset(StreamId id, std::uint32_t h2_code) noexcept {
   StreamState* const s = streams_.find(id);
   if (s == nullptr || s->asked_reset) return;
@@ -319,6 +326,9 @@ void Codec::send_trailers(StreamId id, const http::Fields& trailers) {
 }
 void Codec::consumed(StreamId id, std::size_t n) noexcept {
   impl_->consumed(id, n);
+}
+void Codec::resize_window(StreamId id, std::uint32_t bytes) noexcept {
+  impl_->resize_window(id, bytes);
 }
 void Codec::reset(StreamId id, std::uint32_t h2_code) noexcept {
   impl_->reset(id, h2_code);

@@ -34,6 +34,7 @@ struct Codec::Impl {
   void send_data(StreamId id, std::span<const char> bytes, bool end);
   void send_trailers(StreamId id, const http::Fields& trailers);
   void consumed(StreamId id, std::size_t n) noexcept;
+  void resize_window(StreamId id, std::uint32_t bytes) noexcept;
   void reset(StreamId id, std::uint32_t h2_code) noexcept;
   void goaway(std::uint32_t h2_code);
   [[nodiscard]] bool drained() const noexcept;

@@ -58,6 +58,7 @@ std::uint32_t http2_code_of(const base::Error& why) noexcept {
 
 Http2Stream::Http2Stream(Http2Session& session) noexcept
     : session_(session),
+      window_(session.initial_window_),
       receiving_(session.stalls_.receive, session.stalls_.receive_rate),
       sending_(session.stalls_.send, session.stalls_.send_rate) {}
 
@@ -119,6 +120,10 @@ void Http2Stream::send_trailers(const http::Fields& trailers) {
 void Http2Stream::consumed(std::size_t n) noexcept {
   unconsumed_ -= std::min(n, unconsumed_);
   if (closed_) return;
+  const std::size_t bound = session_.loop_.body_window(session_.initial_window_);
+  if (!remote_end_ && window_.taken(n, unconsumed_, bound, session_.window_reserve_)) {
+    session_.codec_.resize_window(id_, window_.size());
+  }
   session_.codec_.consumed(id_, n);
   session_.pump_soon();
   if (!remote_end_) watch();
@@ -167,7 +172,7 @@ void Http2Stream::unhurried() noexcept {
 // rest: WINDOW_UPDATE waits until it is worth a frame. A request that is being answered may take
 // its time (gRPC, WebSocket): the exchange's idle timeout rules.
 bool Http2Stream::owes_body() const noexcept {
-  return !remote_end_ && !responded_ && !unhurried_ && !expecting_ && unconsumed_ < session_.window_ / 2;
+  return !remote_end_ && !responded_ && !unhurried_ && !expecting_ && unconsumed_ < window_.size() / 2;
 }
 
 // What keeps our bytes back is the window of this very stream. Whatever the connection is slow
@@ -231,7 +236,8 @@ Http2Session::Http2Session(net::Loop& loop, std::unique_ptr<net::ByteStream> con
       stalls_(stalls),
       writing_(stalls.send, stalls.send_rate),
       opening_(stalls.send, stalls.send_rate),
-      window_(settings.stream_window) {
+      initial_window_(settings.stream_window),
+      window_reserve_(settings.connection_window) {
   codec_.now(loop_.now());
 }
 
@@ -297,6 +303,7 @@ void Http2Stream::forget_peer() noexcept {
   stall_.cancel();
   id_ = 0;
   unconsumed_ = 0;
+  window_.restart(session_.window_reserve_);
   borrowed_ = true;
   remote_end_ = local_end_ = responded_ = closed_ = unhurried_ = expecting_ = false;
   receiving_.renew();

@@ -18,6 +18,7 @@
 #include "sallyport/net/loop.hpp"
 
 #include "patience.hpp"
+#include "receive_window.hpp"
 
 namespace sallyport::session {
 
@@ -57,6 +58,7 @@ class Http2Stream final : public http::Stream, private net::Wake {
   http::StreamReceiver* receiver_ = nullptr;
   http2::StreamId id_ = 0;
   std::size_t unconsumed_ = 0;
+  ReceiveWindow window_;
   bool borrowed_ = true;
   bool remote_end_ = false;  // their message is complete
   bool local_end_ = false;   // ours is queued to its end
@@ -154,7 +156,8 @@ class Http2Session : protected net::ByteStream::Handler,
   Stalls stalls_;
   Patience writing_;  // the peer's kernel takes what we wrote
   Patience opening_;  // the peer opens the connection's window
-  std::uint32_t window_;
+  std::uint32_t initial_window_;
+  ReceiveWindow::Reserve window_reserve_;
   base::Buffer out_;
   std::size_t borrowed_ = 0;
   boost::unordered_flat_map<http2::StreamId, std::unique_ptr<Http2Stream>> streams_;

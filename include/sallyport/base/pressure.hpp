@@ -12,7 +12,7 @@ namespace sallyport::base {
 enum class Pressure : std::uint8_t {
   none,
   no_connections,  // nothing is accepted: who comes waits in the listener's backlog; and bodies in
-                   // flight over HTTP/1.1 hold less (net::Loop::body_window)
+                   // flight hold less (net::Loop::body_window)
   no_streams,      // new HTTP/2 streams get REFUSED_STREAM, which a client may repeat elsewhere
   no_requests,     // every new request gets 503 with Retry-After
   no_idle,         // idle connections, of clients and to upstreams, are closed

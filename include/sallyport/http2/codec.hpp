@@ -49,7 +49,7 @@ inline constexpr std::string_view kClientPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n
 
 struct Settings {
   std::uint32_t max_concurrent_streams = 100;     // that the peer may open
-  std::uint32_t stream_window = 64 * 1024;        // bytes of a body that may wait for us
+  std::uint32_t stream_window = 64 * 1024;        // bytes of a body that may wait for us, to begin with
   std::uint32_t connection_window = 1024 * 1024;  // given back on receipt: bounds one burst only
   std::size_t head_bytes = 64 * 1024;             // names and values of one field section, together
   std::size_t field_bytes = 16 * 1024;            // name and value of one field
@@ -140,6 +140,9 @@ class Codec {
   void send_trailers(StreamId id, const http::Fields& trailers);
   // Gives n bytes back to the stream's receive window.
   void consumed(StreamId id, std::size_t n) noexcept;
+  // The size of that window from here on: more is granted with the next pump(); for less, that much of what is
+  // consumed is not given back.
+  void resize_window(StreamId id, std::uint32_t bytes) noexcept;
   // Queues RST_STREAM; unsent data is dropped and nothing but on_stream_closed follows.
   void reset(StreamId id, std::uint32_t h2_code) noexcept;
 

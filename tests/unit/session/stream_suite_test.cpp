@@ -108,12 +108,45 @@ TEST_CASE("a body that nobody takes stops at the window and goes on when it is t
   // The window, and at most one read beyond it.
   CHECK(arrived.log.body.size() >= 64 * 1024);
   CHECK(arrived.log.body.size() <= 64 * 1024 + 16 * 1024);
+  std::size_t given = 0;
   for (int i = 0; i < 100 && !arrived.log.ended; ++i) {
     const std::size_t before = arrived.log.body.size();
-    pair.run([&] { arrived.stream->consumed(48 * 1024); }, 16 * 1024);
+    pair.run([&] { arrived.stream->consumed(before - std::exchange(given, before)); }, 16 * 1024);
     CHECK(arrived.log.body.size() > before);
   }
   CHECK(arrived.log.body == big);
+}
+
+TEST_CASE(
+    "an HTTP/2 body that is taken as it comes may come further ahead, and while memory is short less far") {
+  ClientLimits limits;
+  limits.stream_window = 64 * 1024;
+  Pair pair(http::Version::http2, limits);
+  Log log;
+  const std::string big(2 * 1024 * 1024, 'x');
+  pair.run([&] {
+    http::Stream& stream = pair.open(log);
+    stream.send_request(request("PUT", "/"), false);
+    stream.send_data(bytes(big.substr(0, 512 * 1024)), false);
+  });
+  auto& arrived = pair.arrived.front();
+  REQUIRE(arrived.log.body.size() == 512 * 1024);
+  // Once it is taken no more, all of the window comes and not a byte beyond it.
+  const auto stalled_at = [&](const std::string& more) {
+    arrived.log.gives_credit = false;
+    const std::size_t before = arrived.log.body.size();
+    pair.run([&] { log.stream->send_data(bytes(more), false); });
+    return arrived.log.body.size() - before;
+  };
+  const std::size_t grown = stalled_at(big.substr(0, 1024 * 1024));
+  CHECK(grown > 128 * 1024);
+  CHECK(grown <= 1024 * 1024);
+
+  pair.loop.pressure(base::Pressure::no_idle);
+  arrived.log.gives_credit = true;
+  pair.run([&] { arrived.stream->consumed(grown); });
+  REQUIRE(arrived.log.body.size() == 512 * 1024 + 1024 * 1024);
+  CHECK(stalled_at(big.substr(0, 512 * 1024)) <= 16 * 1024);
 }
 
 TEST_CASE("a client that leaves in the middle is told to the receiver, once") {
