@@ -308,10 +308,10 @@ bool is_forbidden_trailer(std::string_view name, FieldId id) noexcept {
   if (name.starts_with("content-")) return name != "content-digest";
   constexpr std::array<std::string_view, 5> kPrefixes = {"if-", "cf-", "x-forwarded-", "sec-",
                                                          "access-control-"};
-  constexpr std::array<std::string_view, 7> kNames = {"expires", "pragma",      "range",           "vary",
-                                                      "warning", "set-cookie2", "www-authenticate"};
+  constexpr std::array<std::string_view, 7> kWholeNames = {
+      "expires", "pragma", "range", "vary", "warning", "set-cookie2", "www-authenticate"};
   return std::any_of(kPrefixes.begin(), kPrefixes.end(), [&](auto p) { return name.starts_with(p); }) ||
-         std::find(kNames.begin(), kNames.end(), name) != kNames.end();
+         std::find(kWholeNames.begin(), kWholeNames.end(), name) != kWholeNames.end();
 }
 
 void strip_forbidden_trailers(Fields& trailers) noexcept {

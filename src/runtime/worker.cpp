@@ -27,8 +27,7 @@ tls::HealthWeights weights_of(const config::HealthWeights& from) {
 }  // namespace
 
 Worker::Worker(std::uint32_t index, Shared shared)
-    : index_(index),
-      shared_(shared),
+    : shared_(shared),
       shard_(shared.metrics.new_shard()),
       lag_probe_(loop_, shared.metrics, shard_),
       observer_(shared.metrics, shard_, index == 0),

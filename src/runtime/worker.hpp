@@ -163,7 +163,6 @@ class Worker final : private Opening::Owner,
   void on_h2_goaway(bool sent, std::uint32_t code) override;
   void on_slow_client(bool reading) override;
 
-  const std::uint32_t index_;
   Shared shared_;
   obs::Shard& shard_;
   net::Loop loop_;
