@@ -26,7 +26,7 @@ Codec::Impl::Impl(Side side, const Settings& settings, Events& events)
       guard_(settings.budgets),
       watch_(side == Side::client ? kClientPreface.size() : 0),
       reader_(settings_),
-      session_(open_session(side, settings_, callbacks(), this)) {}
+      session_(open_session(side, settings_, callbacks(), this, memory_)) {}
 
 // ---- Bytes ------------------------------------------------------------------------------------
 
@@ -84,6 +84,8 @@ bool Codec::Impl::pump(base::Buffer& out, std::size_t limit, Output* direct) {
 void Codec::Impl::release() noexcept {
   streams_.release();
   if (head_of_ == 0) reader_.release();
+  // Behind a GOAWAY that ends the session nghttp2 says that it wants nothing, whatever it holds.
+  if (!goaway_sent_ && nghttp2_session_want_write(session_.get()) == 0) memory_.rest();
 }
 
 bool Codec::Impl::admit_frame(const FrameFacts& frame) noexcept {

@@ -106,6 +106,7 @@ struct Codec::Impl {
   bool pump_paused_ = false;
   bool goaway_sent_ = false;  // not a mere notice
   bool goaway_received_ = false;
+  SessionMemory memory_;
   SessionPointer session_;  // last: its callbacks use the rest
 };
 

@@ -73,11 +73,13 @@ void submit_settings(nghttp2_session* session, Side side, const Settings& settin
 }  // namespace
 
 SessionPointer open_session(Side side, const Settings& settings, const nghttp2_session_callbacks* callbacks,
-                            void* user) {
+                            void* user, SessionMemory& memory) {
   const OptionPointer option = make_option(settings);
   nghttp2_session* raw = nullptr;
-  check(side == Side::client ? nghttp2_session_server_new2(&raw, callbacks, user, option.get())
-                             : nghttp2_session_client_new2(&raw, callbacks, user, option.get()));
+  nghttp2_mem functions = memory.functions();
+  check(side == Side::client ? nghttp2_session_server_new3(&raw, callbacks, user, option.get(), &functions)
+                             : nghttp2_session_client_new3(&raw, callbacks, user, option.get(), &functions));
+  memory.opened();
   SessionPointer session(raw);
   submit_settings(raw, side, settings);
   return session;

@@ -7,6 +7,8 @@
 
 #include "sallyport/http2/codec.hpp"
 
+#include "session_memory.hpp"
+
 namespace sallyport::http2 {
 
 struct SessionDelete {
@@ -14,9 +16,10 @@ struct SessionDelete {
 };
 using SessionPointer = std::unique_ptr<nghttp2_session, SessionDelete>;
 
-// A session with its SETTINGS queued. `user` is handed to every callback.
+// A session with its SETTINGS queued, in that memory. `user` is handed to every callback.
 // Throws std::bad_alloc.
 [[nodiscard]] SessionPointer open_session(Side side, const Settings& settings,
-                                          const nghttp2_session_callbacks* callbacks, void* user);
+                                          const nghttp2_session_callbacks* callbacks, void* user,
+                                          SessionMemory& memory);
 
 }  // namespace sallyport::http2
