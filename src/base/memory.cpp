@@ -1,5 +1,8 @@
 #include "sallyport/base/memory.hpp"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #ifdef SALLYPORT_MIMALLOC
 #include <array>
 #include <atomic>
@@ -9,6 +12,14 @@
 #endif
 
 namespace sallyport::base {
+
+void return_pages(void* at, std::size_t size) noexcept {
+  static const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
+  const auto from = reinterpret_cast<std::uintptr_t>(at);
+  const std::uintptr_t begin = (from + page - 1) / page * page;
+  const std::uintptr_t end = (from + size) / page * page;
+  if (begin < end) madvise(static_cast<char*>(at) + (begin - from), end - begin, MADV_DONTNEED);
+}
 
 #ifdef SALLYPORT_MIMALLOC
 

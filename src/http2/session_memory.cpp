@@ -3,20 +3,14 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
-#include <sys/mman.h>
-#include <unistd.h>
 
+#include "sallyport/base/memory.hpp"
 namespace sallyport::http2 {
 
 namespace {
 
 constexpr std::size_t kPage = 4096;
 constexpr std::size_t kFrame = std::size_t{16} * 1024;  // RFC 9113 §6.5.2: no peer may be told less
-
-bool pages_fit() noexcept {
-  static const bool fit = sysconf(_SC_PAGESIZE) == static_cast<long>(kPage);
-  return fit;
-}
 
 constexpr std::size_t whole_pages(std::size_t size) noexcept {
   return (size + kPage - 1) / kPage * kPage;
@@ -43,11 +37,10 @@ nghttp2_mem SessionMemory::functions() noexcept {
 }
 
 void SessionMemory::rest() noexcept {
-  if (!pages_fit()) return;
-  if (frame_.at != nullptr) madvise(frame_.at, whole_pages(frame_.size), MADV_DONTNEED);
+  if (frame_.at != nullptr) base::return_pages(frame_.at, whole_pages(frame_.size));
   // What is full of zeros is so again.
   if (table_.at != nullptr && all_zero(table_.at, table_.size))
-    madvise(table_.at, whole_pages(table_.size), MADV_DONTNEED);
+    base::return_pages(table_.at, whole_pages(table_.size));
 }
 
 void* SessionMemory::allocate(std::size_t size, void* user) {

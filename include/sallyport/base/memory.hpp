@@ -5,6 +5,7 @@
 // a page of the allocator's (64 KiB) that is free as a whole can go back to the kernel.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
@@ -13,6 +14,10 @@ namespace sallyport::base {
 // Gives back to the kernel what the calling thread's heap holds and nobody uses. Walks the heap: for
 // moments when memory is short or much of it was freed, not for the way of a request.
 void return_free_memory() noexcept;
+
+// Gives back the kernel's pages that lie wholly within. They keep their place, and are full of zeros when
+// they are next touched.
+void return_pages(void* at, std::size_t size) noexcept;
 
 // While one lives, pages that become free go back to the kernel at once, in all threads. Otherwise they wait
 // for a while, since most are wanted again, and for ever where their neighbours are left alone. For what
