@@ -1,116 +1,124 @@
 #include "sallyport/net/loop.hpp"
 
+#include <algorithm>
+#include <cerrno>
+#include <sys/eventfd.h>
+#include <system_error>
+#include <unistd.h>
 #include <utility>
-
-#include <boost/asio/basic_waitable_timer.hpp>
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/post.hpp>
 
 namespace sallyport::net {
 
 namespace {
-// Passes over the work lists before the turn ends and the rest is posted: objects that keep
+// Passes over the work lists before the turn ends and the rest waits for the next round: objects that keep
 // waking each other must not starve the sockets.
 constexpr int kRoundsPerTurn = 64;
 // Write blocks kept; most are needed for one turn only.
 constexpr std::size_t kSpareBlocks = 4;
 }  // namespace
 
-struct Loop::Tick {
-  using WaitableTimer =
-      boost::asio::basic_waitable_timer<base::Clock, boost::asio::wait_traits<base::Clock>, Executor>;
+Loop::Waker::Waker(Poller& poller) : fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  const int error_number = fd_ < 0 ? errno : poller.watch(fd_, EPOLLIN, *this);
+  if (error_number == 0) return;
+  if (fd_ >= 0) ::close(fd_);
+  throw std::system_error(error_number, std::generic_category(), "eventfd");
+}
 
-  Tick(Loop& owner, base::Milliseconds period) : loop(owner), resolution(period), timer(owner.io_) {}
+Loop::Waker::~Waker() {
+  ::close(fd_);
+}
 
-  void arm() {
-    timer.expires_after(resolution);
-    timer.async_wait([this](const boost::system::error_code& ec) {
-      if (ec) return;
-      {
-        const Turn turn(loop);
-        loop.timers_.advance(loop.now_);
-      }
-      arm();
-    });
-  }
+// One write wakes for all that comes until the loop looks.
+void Loop::Waker::wake() noexcept {
+  if (woken_.exchange(true)) return;
+  const std::uint64_t one = 1;
+  static_cast<void>(!::write(fd_, &one, sizeof one));
+}
 
-  Loop& loop;
-  base::Milliseconds resolution;
-  WaitableTimer timer;
-};
+void Loop::Waker::on_ready(std::uint32_t) {
+  std::uint64_t wakes = 0;
+  static_cast<void>(!::read(fd_, &wakes, sizeof wakes));
+  // Before anything is looked for: who comes later wakes anew.
+  woken_ = false;
+  woke_ = true;
+}
 
-// One thread runs the loop and uses its sockets, so those need no lock; others may post to it.
 Loop::Loop(base::Milliseconds resolution)
-    : now_(base::Clock::now()),
+    : waker_(poller_),
+      now_(base::Clock::now()),
       wall_now_(base::WallClock::now()),
+      resolution_(resolution),
+      next_tick_(now_ + resolution),
       scratch_(std::make_unique_for_overwrite<char[]>(kScratch)),
-      read_buffer_(std::make_unique_for_overwrite<char[]>(kReadBuffer)),
-      io_(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO),
-      readiness_(io_, poller_.fd()),
-      tick_(std::make_unique<Tick>(*this, resolution)) {
+      read_buffer_(std::make_unique_for_overwrite<char[]>(kReadBuffer)) {
   spare_blocks_.reserve(kSpareBlocks);
-  await_ready();
 }
 
 Loop::~Loop() {
-  readiness_.release();
+  // What was posted and not run may use the loop as it goes.
+  std::exchange(posted_, {}).clear();
   // The dead may hold sockets, and may hand in more dead.
   while (!dead_.empty()) std::exchange(dead_, {}).clear();
 }
 
 void Loop::run() {
-  const auto work = boost::asio::make_work_guard(io_);
-  tick_->arm();
-  io_.run();
-  tick_->timer.cancel();
-  io_.restart();
+  next_tick_ = base::Clock::now() + resolution_;
+  while (!stopped_.exchange(false)) run_once(base::Milliseconds::max());
 }
 
 void Loop::stop() {
-  io_.stop();
+  stopped_ = true;
+  waker_.wake();
+}
+
+bool Loop::run_once(base::Milliseconds most) {
+  base::Milliseconds wait{0};
+  if (!has_work()) {
+    const base::Duration to_tick = std::max(next_tick_ - base::Clock::now(), base::Duration(0));
+    wait = std::min(most, std::chrono::ceil<base::Milliseconds>(to_tick));
+  }
+  const bool worked = poller_.dispatch(wait);
+  if (waker_.woke()) run_posted();
+  if (base::Clock::now() >= next_tick_) tick();
+  if (std::exchange(drain_wanted_, false) || !late_.empty()) {
+    const Turn turn(*this);
+    flushes_.splice_back(late_);
+  }
+  return worked;
+}
+
+void Loop::tick() {
+  const Turn turn(*this);
+  const base::Instant now = base::Clock::now();
+  lag_ = std::max<base::Duration>(lag_, now - next_tick_);
+  next_tick_ = now + resolution_;
+  timers_.advance(now_);
+}
+
+void Loop::enqueue(std::unique_ptr<Call> call) {
+  {
+    const std::lock_guard lock(posted_mutex_);
+    posted_.push_back(std::move(call));
+  }
+  waker_.wake();
+}
+
+void Loop::run_posted() {
+  std::vector<std::unique_ptr<Call>> calls;
+  {
+    const std::lock_guard lock(posted_mutex_);
+    calls.swap(posted_);
+  }
+  for (std::unique_ptr<Call>& call : calls) {
+    const Turn turn(*this);
+    const std::unique_ptr<Call> now = std::move(call);
+    (*now)();
+  }
 }
 
 void Loop::reap(std::unique_ptr<Reapable> dead) {
   dead_.push_back(std::move(dead));
-  if (depth_ == 0) drain_soon();
-}
-
-void Loop::flush_late(Flush& f) noexcept {
-  late_.push_back(&f);
-  if (poller_.dispatching() || std::exchange(late_posted_, true)) return;
-  boost::asio::post(io_, [this] {
-    late_posted_ = false;
-    const Turn turn(*this);
-    flushes_.splice_back(late_);
-  });
-}
-
-// Asio looks at the poller as at one descriptor, asked for anew each time: what dispatch() left ready is
-// told again.
-void Loop::await_ready() {
-  readiness_.async_wait(boost::asio::posix::descriptor_base::wait_read,
-                        [this](const boost::system::error_code& ec) {
-                          if (ec) return;
-                          dispatch();
-                          await_ready();
-                        });
-}
-
-void Loop::dispatch() noexcept {
-  poller_.dispatch();
-  if (!late_.empty()) {
-    const Turn turn(*this);
-    flushes_.splice_back(late_);
-  }
-  if (poller_.wants_dispatch()) dispatch_soon();
-}
-
-void Loop::dispatch_soon() noexcept {
-  if (std::exchange(dispatch_posted_, true)) return;
-  boost::asio::post(io_, [this] {
-    dispatch_posted_ = false;
-    dispatch();
-  });
+  if (depth_ == 0) drain_wanted_ = true;
 }
 
 base::Buffer Loop::lend_write_block() {
@@ -168,15 +176,7 @@ void Loop::drain() noexcept {
       return;
     }
   }
-  if (!wakes_.empty() || !flushes_.empty() || !dead_.empty()) drain_soon();
-}
-
-void Loop::drain_soon() noexcept {
-  if (std::exchange(drain_posted_, true)) return;
-  boost::asio::post(io_, [this] {
-    drain_posted_ = false;
-    const Turn turn(*this);
-  });
+  if (!wakes_.empty() || !flushes_.empty() || !dead_.empty()) drain_wanted_ = true;
 }
 
 }  // namespace sallyport::net

@@ -1,11 +1,16 @@
 #include "sallyport/net/poller.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <system_error>
 #include <unistd.h>
 
 namespace sallyport::net {
+
+namespace {
+constexpr std::int64_t kMostWait = 60'000;  // milliseconds; whoever waits longer asks again
+}  // namespace
 
 Poller::Poller() : fd_(::epoll_create1(EPOLL_CLOEXEC)) {
   if (fd_ < 0) throw std::system_error(errno, std::generic_category(), "epoll_create1");
@@ -30,12 +35,12 @@ void Poller::unwatch(int fd, Watched& who) noexcept {
   ::epoll_ctl(fd_, EPOLL_CTL_DEL, fd, nullptr);
 }
 
-void Poller::dispatch() noexcept {
-  dispatching_ = true;
+bool Poller::dispatch(base::Milliseconds most) noexcept {
   base::IntrusiveList<Watched, ReadyTag> ready;
   ready.splice_back(again_);
   std::array<epoll_event, kBatch> events;  // NOLINT: filled up to n
-  const int n = ::epoll_wait(fd_, events.data(), kBatch, 0);
+  const int patience = ready.empty() ? static_cast<int>(std::min<std::int64_t>(most.count(), kMostWait)) : 0;
+  const int n = ::epoll_wait(fd_, events.data(), kBatch, patience);
   for (int i = 0; i < n; ++i) {
     const epoll_event& event = events[static_cast<std::size_t>(i)];
     auto* const who = static_cast<Watched*>(event.data.ptr);
@@ -43,8 +48,9 @@ void Poller::dispatch() noexcept {
     ready.push_back(who);
   }
   // By a list of theirs: whoever dies before its turn comes takes itself off.
+  const bool any = !ready.empty();
   while (Watched* who = ready.pop_front()) who->on_ready(std::exchange(who->events_untold, 0));
-  dispatching_ = false;
+  return any;
 }
 
 }  // namespace sallyport::net

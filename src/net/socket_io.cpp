@@ -15,7 +15,7 @@ namespace {
 // Output that outgrows this goes into a block that the loop lends until it is sent.
 constexpr std::size_t kOwnOut = 16 * 1024;
 // What a socket may deliver in one turn, so that much of it leaves in few sends, and others get their turn.
-constexpr int kReadsPerTurn = 4;
+constexpr int kReadsPerTurn = 8;
 // Urgent data too: a read ends in front of it, which looks like an empty socket.
 constexpr std::uint32_t kInput = EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLERR | EPOLLHUP;
 

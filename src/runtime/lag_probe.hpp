@@ -4,8 +4,6 @@
 // Owned by the Worker and on its loop; begins with start(), ends with the object.
 #pragma once
 
-#include <boost/asio/basic_waitable_timer.hpp>
-
 #include "sallyport/net/loop.hpp"
 #include "sallyport/obs/metrics.hpp"
 
@@ -14,25 +12,22 @@ namespace sallyport::runtime {
 class LagProbe {
  public:
   LagProbe(net::Loop& loop, const obs::Metrics& metrics, obs::Shard& shard)
-      : metrics_(metrics), shard_(shard), timer_(loop.io()) {}
+      : loop_(loop), metrics_(metrics), shard_(shard) {}
 
-  void start() {
-    timer_.expires_after(kPeriod);
-    timer_.async_wait([this](const boost::system::error_code& ec) {
-      if (ec) return;
-      metrics_.loop_lag(shard_, base::Clock::now() - timer_.expiry());
-      start();
-    });
-  }
+  void start() { loop_.timers().arm(timer_, kPeriod, loop_.now()); }
 
  private:
   static constexpr base::Seconds kPeriod{1};
-  using Timer =
-      boost::asio::basic_waitable_timer<base::Clock, boost::asio::wait_traits<base::Clock>, net::Executor>;
 
+  void on_second() {
+    metrics_.loop_lag(shard_, loop_.take_lag());
+    start();
+  }
+
+  net::Loop& loop_;
   const obs::Metrics& metrics_;
   obs::Shard& shard_;
-  Timer timer_;
+  net::MemberTimer<LagProbe, &LagProbe::on_second> timer_{*this};
 };
 
 }  // namespace sallyport::runtime

@@ -51,7 +51,8 @@ void Worker::start() {
 
 void Worker::stop_and_join() {
   if (!thread_.joinable()) return;
-  boost::asio::post(loop_.io(), [this] { loop_.stop(); });
+  // Behind what was posted before.
+  loop_.post([this] { loop_.stop(); });
   thread_.join();
 }
 

@@ -13,8 +13,6 @@
 #include <unordered_map>
 #include <vector>
 
-#include <boost/asio/post.hpp>
-
 #include "sallyport/net/address_table.hpp"
 #include "sallyport/net/listener.hpp"
 #include "sallyport/net/loop.hpp"
@@ -73,10 +71,7 @@ class Worker final : private Opening::Owner,
   // Any thread: f(worker) runs on the worker, in a turn of its own.
   template <class F>
   void post(F f) {
-    boost::asio::post(loop_.io(), [this, run = std::move(f)]() mutable {
-      const net::Loop::Turn turn(loop_);
-      run(*this);
-    });
+    loop_.post([this, run = std::move(f)]() mutable { run(*this); });
   }
   void start();  // the thread
   void stop_and_join();

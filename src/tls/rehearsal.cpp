@@ -4,8 +4,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <boost/asio/posix/basic_stream_descriptor.hpp>
-
 #include "sallyport/net/loop.hpp"
 
 #include "packets.hpp"
@@ -18,10 +16,10 @@ constexpr base::Milliseconds kPatience{1'000};
 constexpr std::size_t kMostAnswer = 256 * 1024;
 
 // The other end of the pair, and who hears of the handshake.
-class Scene final : public HandshakeHandler {
+class Scene final : public HandshakeHandler, private net::Watched {
  public:
   Scene(net::Loop& loop, Rehearsal& outcome, std::shared_ptr<const ContextStore> store, int client)
-      : loop_(loop), outcome_(outcome), store_(std::move(store)), client_(loop.executor(), client) {}
+      : loop_(loop), outcome_(outcome), store_(std::move(store)), client_(client) {}
 
   void play(std::unique_ptr<ServerStream> stream, std::string_view records) {
     stream_ = std::move(stream);
@@ -29,8 +27,7 @@ class Scene final : public HandshakeHandler {
       const net::Loop::Turn turn(loop_);
       stream_->begin(records);
     }
-    listen();
-    loop_.run();
+    if (loop_.poller().watch(client_.fd(), EPOLLIN, *this) == 0) loop_.run();
     {
       const net::Loop::Turn turn(loop_);
       done_ = true;
@@ -53,24 +50,21 @@ class Scene final : public HandshakeHandler {
   void on_handshake_over(ServerStream&) override { loop_.reap(std::move(stream_)); }
 
  private:
-  void listen() {
-    client_.async_wait(
-        boost::asio::posix::descriptor_base::wait_read, [this](const boost::system::error_code& error) {
-          if (error) return;
-          char block[16384];
-          const ssize_t n = ::recv(client_.native_handle(), block, sizeof block, MSG_DONTWAIT);
-          if (n > 0) answer_.append(block, static_cast<std::size_t>(n));
-          // The flight leaves in one send, but may be read in several pieces.
-          const bool more = n == static_cast<ssize_t>(sizeof block) && answer_.size() < kMostAnswer;
-          if (more) return listen();
-          loop_.stop();
-        });
+  void on_ready(std::uint32_t) override {
+    char block[16384];
+    ssize_t n = 0;
+    // The flight leaves in one send, but may be read in several pieces.
+    while (answer_.size() < kMostAnswer &&
+           (n = ::recv(client_.fd(), block, sizeof block, MSG_DONTWAIT)) > 0) {
+      answer_.append(block, static_cast<std::size_t>(n));
+    }
+    loop_.stop();
   }
 
   net::Loop& loop_;
   Rehearsal& outcome_;
   std::shared_ptr<const ContextStore> store_;
-  boost::asio::posix::basic_stream_descriptor<net::Executor> client_;
+  net::TcpSocket client_;  // the other end of a pair of local sockets
   std::unique_ptr<ServerStream> stream_;
   std::string answer_;
   bool failed_ = false;

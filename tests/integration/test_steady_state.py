@@ -20,18 +20,17 @@ SIZE = 1024
 WARM_UP = 300  # the pools, tables and HPACK states are then what they will be
 BATCH = 50
 BATCHES = 21
-# The worker's tick (epoll_wait, timerfd_settime) comes ten times a second; where a count is read, the worker may still
+# The worker's tick (epoll_wait) comes ten times a second; where a count is read, the worker may still
 # be behind its last answer. A call more per request is 1.
 TOLERANCE = 0.25
 
 # recv and send, on either side: one that brings or takes the message; none that finds nothing more.
-# For the client's request and for the upstream's answer each: epoll_wait by Asio and in the sockets' own set, and an
-# epoll_ctl by which Asio asks for the next. Requests that come together share these.
+# epoll_wait: one for the client's request, one for the upstream's answer; requests that come together share them.
 PER_REQUEST = {
-    ("h1", "h1"): {"allocations": 10, "free": 10, "recv": 2, "send": 2, "epoll_wait": 4, "epoll_ctl": 2},
-    ("h1", "h2"): {"allocations": 16, "free": 16, "recv": 2, "send": 2, "epoll_wait": 4, "epoll_ctl": 2},
-    ("h2", "h1"): {"allocations": 20, "free": 20, "recv": 2, "send": 2, "epoll_wait": 4, "epoll_ctl": 2},
-    ("h2", "h2"): {"allocations": 26, "free": 26, "recv": 2, "send": 2, "epoll_wait": 4, "epoll_ctl": 2},
+    ("h1", "h1"): {"allocations": 10, "free": 10, "recv": 2, "send": 2, "epoll_wait": 2},
+    ("h1", "h2"): {"allocations": 16, "free": 16, "recv": 2, "send": 2, "epoll_wait": 2},
+    ("h2", "h1"): {"allocations": 20, "free": 20, "recv": 2, "send": 2, "epoll_wait": 2},
+    ("h2", "h2"): {"allocations": 26, "free": 26, "recv": 2, "send": 2, "epoll_wait": 2},
 }
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: %d\r\n\r\n" % SIZE

@@ -1,24 +1,25 @@
-// A worker's event loop, and what it lends to everything that lives on it: the io_context, the readiness of
-// its sockets, the cached time, the timer wheel, the turn's work lists and the scratch buffers.
+// A worker's event loop, and what it lends to everything that lives on it: the readiness of its sockets,
+// calls from other threads, the cached time, the timer wheel, the turn's work lists and the scratch buffers.
 //
-// One per worker thread; nothing here is thread-safe but post() on io(). It outlives all
-// sessions, streams and pools of its worker.
+// One per worker thread; nothing here is thread-safe but post() and stop(). It outlives all
+// sessions, streams and pools of its worker. It waits in epoll itself, not in an io_context: Asio in between
+// costs two system calls for every event of a socket (tests/bench/README.md).
 //
-// A *turn* is the handling of one event: of a socket that is ready, or of an operation of Asio's that is
-// complete. Every handler on the data path opens a Turn first; when the outermost Turn ends, the loop runs
+// A *turn* is the handling of one event: of a socket that is ready, a timer, a call that was posted. Every
+// handler opens a Turn first; when the outermost Turn ends, the loop runs
 // what the handler put off, in this order until nothing is left: wake-ups (coroutines, receivers), flushes
 // (sessions with output to pump, once each), and at the very end the dead (Reapable objects are destroyed
 // when no code of theirs is on the stack). So no object is called back from within a call into it, none dies
 // while it runs, and one send carries everything that a turn produced.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <span>
+#include <utility>
 #include <vector>
-
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/posix/basic_stream_descriptor.hpp>
 
 #include "sallyport/base/buffer.hpp"
 #include "sallyport/base/clock.hpp"
@@ -28,8 +29,6 @@
 #include "sallyport/net/timer_wheel.hpp"
 
 namespace sallyport::net {
-
-using Executor = boost::asio::io_context::executor_type;
 
 struct WakeTag;
 struct FlushTag;
@@ -69,16 +68,21 @@ class Loop {
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
 
-  [[nodiscard]] boost::asio::io_context& io() noexcept { return io_; }
-  [[nodiscard]] Executor executor() noexcept { return io_.get_executor(); }
+  // Any thread: f() runs on the loop, in a turn of its own. What is never run is destroyed with the loop.
+  template <class F>
+  void post(F f) {
+    struct Made final : Call {
+      explicit Made(F&& g) : run(std::move(g)) {}
+      void operator()() override { run(); }
+      F run;
+    };
+    enqueue(std::make_unique<Made>(std::move(f)));
+  }
   [[nodiscard]] TimerWheel& timers() noexcept { return timers_; }
   // Sockets are watched here. What becomes ready at the same time is told in one go.
   [[nodiscard]] Poller& poller() noexcept { return poller_; }
   // See Poller::again(): behind all that is ready now, so that one busy socket does not starve others.
-  void again(Watched& who) noexcept {
-    poller_.again(who);
-    if (!poller_.dispatching()) dispatch_soon();
-  }
+  void again(Watched& who) noexcept { poller_.again(who); }
 
   // The time at which the current turn began; read once a turn.
   [[nodiscard]] base::Instant now() const noexcept { return now_; }
@@ -94,15 +98,15 @@ class Loop {
   // a turn of their own, soon.
   void wake(Wake& w) noexcept {
     wakes_.push_back(&w);
-    if (depth_ == 0) drain_soon();
+    if (depth_ == 0) drain_wanted_ = true;
   }
   void flush(Flush& f) noexcept {
     flushes_.push_back(&f);
-    if (depth_ == 0) drain_soon();
+    if (depth_ == 0) drain_wanted_ = true;
   }
   // The same once all that is ready now has had its turn: for output that grows with each of them
   // (the frames of many streams), so that it leaves in one send.
-  void flush_late(Flush& f) noexcept;
+  void flush_late(Flush& f) noexcept { late_.push_back(&f); }
   void reap(std::unique_ptr<Reapable> dead);
 
   // Plaintext scratch, shared by all connections of the worker: valid within one handler call,
@@ -143,31 +147,64 @@ class Loop {
     Loop& loop_;
   };
 
-  // Runs until stop(). The tick runs as long as the loop does. May be called from one thread only.
+  // Runs until stop(), which may have come before. May be called from one thread only.
   void run();
+  // Any thread.
   void stop();
+  // One round: waits up to `most` for something to do, and does all that there is then. Whether a socket was
+  // ready or another thread called. For loops that are driven by hand.
+  bool run_once(base::Milliseconds most);
+
+  // The worst that a tick was late since this was last asked: what timers, and so all others, waited for.
+  [[nodiscard]] base::Duration take_lag() noexcept { return std::exchange(lag_, base::Duration(0)); }
 
  private:
   friend class Turn;
-  struct Tick;
+  struct Call {
+    virtual ~Call() = default;
+    virtual void operator()() = 0;
+  };
+  // What other threads wake the loop by: an eventfd in its own set.
+  class Waker final : public Watched {
+   public:
+    explicit Waker(Poller& poller);
+    ~Waker();
+    Waker(const Waker&) = delete;
+    Waker& operator=(const Waker&) = delete;
+    void wake() noexcept;
+    // Whether somebody did, since this was last asked.
+    [[nodiscard]] bool woke() noexcept { return std::exchange(woke_, false); }
 
-  void await_ready();
-  void dispatch() noexcept;
-  void dispatch_soon() noexcept;
+   private:
+    void on_ready(std::uint32_t events) override;
+
+    int fd_;
+    bool woke_ = false;
+    std::atomic<bool> woken_{false};
+  };
+
+  void enqueue(std::unique_ptr<Call> call);
+  void run_posted();
+  void tick();
+  [[nodiscard]] bool has_work() const noexcept {
+    return poller_.wants_dispatch() || !late_.empty() || drain_wanted_;
+  }
   void drain() noexcept;
-  void drain_soon() noexcept;
   void begin_turn() noexcept;
 
   Poller poller_;
+  Waker waker_;
   TimerWheel timers_;
   base::Instant now_;
   base::Duration skipped_{0};
   base::WallTime wall_now_;
   std::uint32_t depth_ = 0;
   base::Pressure pressure_ = base::Pressure::none;
-  bool drain_posted_ = false;
-  bool late_posted_ = false;
-  bool dispatch_posted_ = false;
+  bool drain_wanted_ = false;  // something was put off outside a turn, or beyond a turn's rounds
+  std::atomic<bool> stopped_{false};
+  base::Milliseconds resolution_;
+  base::Instant next_tick_;
+  base::Duration lag_{0};
   base::IntrusiveList<Wake, WakeTag> wakes_;
   base::IntrusiveList<Flush, FlushTag> flushes_;
   base::IntrusiveList<Flush, FlushTag> late_;
@@ -176,10 +213,8 @@ class Loop {
   std::vector<base::Buffer> spare_blocks_;
   std::unique_ptr<char[]> scratch_;
   std::unique_ptr<char[]> read_buffer_;
-  // Dies before the members above: what pending handlers own may still use them.
-  boost::asio::io_context io_;
-  boost::asio::posix::basic_stream_descriptor<Executor> readiness_;  // the poller's descriptor; not owned
-  std::unique_ptr<Tick> tick_;
+  std::mutex posted_mutex_;
+  std::vector<std::unique_ptr<Call>> posted_;
 };
 
 }  // namespace sallyport::net

@@ -1,8 +1,7 @@
-// Readiness of the sockets of one loop: an epoll set of our own, edge-triggered, below Asio's.
+// Readiness of the sockets of one loop: an epoll set, edge-triggered.
 //
 // Asio receives again behind every read to learn that there is nothing, and asks epoll anew for each
-// wait; here a descriptor is registered once, and whoever owns it remembers whether it is drained. The
-// loop waits for the set as a whole with its io_context, so timers, signals and posts stay Asio's.
+// wait; here a descriptor is registered once, and whoever owns it remembers whether it is drained.
 //
 // Owned by its Loop, used on that loop's thread only. A Watched may die at any time, also within its
 // own on_ready(): it leaves the set when its descriptor is closed (which must have no duplicate).
@@ -13,14 +12,14 @@
 #include <sys/epoll.h>
 #include <utility>
 
+#include "sallyport/base/clock.hpp"
 #include "sallyport/base/intrusive_list.hpp"
 
 namespace sallyport::net {
 
 struct ReadyTag;
 
-// Who is told of its descriptor's events. A move of the event loop's, not of the owner's: never called
-// from within a call into the poller.
+// Who is told of its descriptor's events; never from within another call into the poller than dispatch().
 class Watched : public base::ListHook<ReadyTag> {
  public:
   // What epoll said since the last call (EPOLLIN, ...); 0 for one that asked for it by again().
@@ -48,22 +47,18 @@ class Poller {
   // For a descriptor that goes into other hands; closing one does the same.
   void unwatch(int fd, Watched& who) noexcept;
 
-  // Calls those that are ready, each once, and those that asked for it before. At most kBatch descriptors;
-  // the others are still ready afterwards.
-  void dispatch() noexcept;
+  // Waits up to `most` for one to be ready, but not if somebody asked for the call before; then calls those
+  // that are ready, each once, and those that asked. At most kBatch descriptors; the others are still ready
+  // afterwards. Whether anybody was called.
+  bool dispatch(base::Milliseconds most) noexcept;
   static constexpr int kBatch = 128;
 
   // To be called by the next dispatch(), whatever its descriptor says.
   void again(Watched& who) noexcept { again_.push_back(&who); }
   [[nodiscard]] bool wants_dispatch() const noexcept { return !again_.empty(); }
-  [[nodiscard]] bool dispatching() const noexcept { return dispatching_; }
-
-  // Readable while a watched descriptor is ready.
-  [[nodiscard]] int fd() const noexcept { return fd_; }
 
  private:
   int fd_;
-  bool dispatching_ = false;
   base::IntrusiveList<Watched, ReadyTag> again_;
 };
 

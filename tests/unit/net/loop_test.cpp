@@ -6,8 +6,6 @@
 #include <thread>
 #include <vector>
 
-#include <boost/asio/post.hpp>
-
 #include "catch.hpp"
 #include "loopback.hpp"
 
@@ -160,7 +158,7 @@ TEST_CASE("objects that wake each other for ever do not starve the loop's other 
   }
   CHECK(rounds > 0);
   CHECK(rounds < 1000);
-  boost::asio::post(loop.io(), [&] { stop = true; });
+  loop.post([&] { stop = true; });
   CHECK(net::test::run_until(loop, [&] { return stop; }));
   net::test::run_ready(loop);
   CHECK_FALSE(restless.linked());
@@ -212,7 +210,7 @@ TEST_CASE("other threads reach a worker by post, and stop it") {
   for (int s = 0; s < 4; ++s) {
     senders.emplace_back([&] {
       for (int i = 0; i < 1000; ++i) {
-        boost::asio::post(loop.io(), [&] {
+        loop.post([&] {
           const Loop::Turn turn(loop);
           if (++sum == 4000) loop.stop();
         });
@@ -229,7 +227,7 @@ TEST_CASE("a loop may run again after it was stopped, and one stopped before doe
   loop.stop();
   loop.run();
   bool ran = false;
-  boost::asio::post(loop.io(), [&] {
+  loop.post([&] {
     ran = true;
     loop.stop();
   });
@@ -245,7 +243,7 @@ TEST_CASE("what pending handlers own may still use the loop when it goes") {
     Loop& loop;
     base::Buffer block;
   };
-  boost::asio::post(loop->io(), [owned = std::make_unique<Owned>(*loop)] {});
+  loop->post([owned = std::make_unique<Owned>(*loop)] {});
   loop.reset();
   SUCCEED();
 }
@@ -255,13 +253,13 @@ TEST_CASE("a late flush runs once, after all that was ready before it has had it
   std::string order;
   OnFlush flush([&] { order += 'f'; });
   for (const char name : {'a', 'b'}) {
-    boost::asio::post(loop.io(), [&, name] {
+    loop.post([&, name] {
       const Loop::Turn turn(loop);
       order += name;
       loop.flush_late(flush);
     });
   }
-  loop.io().poll();
+  net::test::run_ready(loop);
   CHECK(order == "abf");
 }
 
@@ -271,7 +269,7 @@ TEST_CASE("a late flush whose owner dies is forgotten") {
     OnFlush flush([] { FAIL("it is gone"); });
     loop.flush_late(flush);
   }
-  loop.io().poll();
+  net::test::run_ready(loop);
 }
 
 TEST_CASE("a body in flight may hold less while memory is short") {

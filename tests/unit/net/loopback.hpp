@@ -27,16 +27,15 @@ template <class Predicate>
   const auto give_up = base::Clock::now() + std::chrono::seconds(30);
   while (!holds()) {
     if (base::Clock::now() > give_up) return false;
-    loop.io().restart();
-    loop.io().run_one_for(std::chrono::milliseconds(100));
+    loop.run_once(base::Milliseconds(100));
   }
   return true;
 }
 
 // Runs what is ready now, and nothing that would have to be waited for.
 inline void run_ready(Loop& loop) {
-  loop.io().restart();
-  loop.io().poll();
+  while (loop.run_once(base::Milliseconds(0))) {
+  }
 }
 
 // Timers that would be due after `ahead`, without waiting for it.

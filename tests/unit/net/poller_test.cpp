@@ -53,17 +53,17 @@ TEST_CASE("an edge is told once, and what is so already is told at once") {
   Told told;
   send_text(pair.peer, "x");
   REQUIRE(poller.watch(pair.ours.fd(), EPOLLIN, told) == 0);
-  poller.dispatch();
+  poller.dispatch(base::Milliseconds(0));
   CHECK(told.times == 1);
   CHECK(told.seen == EPOLLIN);
-  poller.dispatch();
+  poller.dispatch(base::Milliseconds(0));
   CHECK(told.times == 1);
   poller.rewatch(pair.ours.fd(), EPOLLIN | EPOLLOUT, told);
-  poller.dispatch();
+  poller.dispatch(base::Milliseconds(0));
   CHECK(told.seen == (EPOLLIN | EPOLLOUT));
   poller.unwatch(pair.ours.fd(), told);
   send_text(pair.peer, "y");
-  poller.dispatch();
+  poller.dispatch(base::Milliseconds(0));
   CHECK(told.times == 2);
 }
 
@@ -75,10 +75,10 @@ TEST_CASE("whoever asked is called by the next dispatch, and again only by the o
   });
   poller.again(told);
   CHECK(poller.wants_dispatch());
-  poller.dispatch();
+  poller.dispatch(base::Milliseconds(0));
   CHECK(told.times == 1);
   CHECK(poller.wants_dispatch());
-  poller.dispatch();
+  poller.dispatch(base::Milliseconds(0));
   CHECK(told.times == 2);
   CHECK_FALSE(poller.wants_dispatch());
 }
@@ -99,7 +99,7 @@ TEST_CASE("one that dies while others of its batch are told is told no more") {
     REQUIRE(poller.watch(pair.ours.fd(), EPOLLIN, *told.back()) == 0);
     send_text(pair.peer, "x");
   }
-  poller.dispatch();
+  poller.dispatch(base::Milliseconds(0));
   CHECK(calls == 1);
 }
 

@@ -223,9 +223,9 @@ TEST_CASE("idle() that races with arriving bytes, writes and pauses loses nothin
     const std::string text = patterned(sent.size(), 1 + i % 7);
     // Before, between and after: each order of arrival, cancellation and wait occurs.
     if (i % 3 == 0) send_text(f.peer, text);
-    if (i % 5 == 0) f.loop.io().poll_one();
+    if (i % 5 == 0) f.loop.run_once(base::Milliseconds(0));
     f.turn([&] { f.stream->idle(); });
-    if (i % 7 == 0) f.loop.io().poll_one();
+    if (i % 7 == 0) f.loop.run_once(base::Milliseconds(0));
     if (i % 11 == 0) f.turn([&] { f.stream->write(std::string_view("w")); });
     if (i % 13 == 0) f.turn([&] { f.stream->pause(); });
     if (i % 3 != 0) send_text(f.peer, text);

@@ -160,8 +160,7 @@ struct Pair final : RequestHandler, ClientSession::Owner, UpstreamSession::Owner
 
   // What was posted runs, as it would in the loop.
   void poll() {
-    loop.io().restart();
-    loop.io().poll();
+    loop.run_once(base::Milliseconds(0));
   }
   // Runs f in a turn, then moves bytes until nothing moves.
   template <class F>

@@ -15,7 +15,6 @@
 #include <utility>
 #include <vector>
 
-#include <boost/asio/post.hpp>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
@@ -116,7 +115,7 @@ class Server final : public net::Listener::Handler, public tls::HandshakeHandler
     bool finished = false;
     std::thread thread([&] {
       result = client();
-      boost::asio::post(loop.io(), [&] {
+      loop.post([&] {
         finished = true;
         look();
       });

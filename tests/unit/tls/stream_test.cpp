@@ -145,7 +145,7 @@ TEST_CASE("large transfers are byte-exact both ways at once, bounded and paused 
       // Now and then the reader stops for a turn.
       if (flow.got % 7 == 0) {
         self.stream->pause();
-        boost::asio::post(pair.server.loop.io(), [&] {
+        pair.server.loop.post([&] {
           const net::Loop::Turn turn(pair.server.loop);
           self.stream->resume();
         });

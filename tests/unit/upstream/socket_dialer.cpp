@@ -1,6 +1,7 @@
 #include <array>
 #include <functional>
 
+#include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 
 #include "catch.hpp"
@@ -17,7 +18,7 @@ using tcp = boost::asio::ip::tcp;
 namespace {
 
 struct SocketFixture {
-  SocketFixture() : acceptor(loop.io(), tcp::endpoint(boost::asio::ip::address_v4::loopback(), 0)) {
+  SocketFixture() : acceptor(io, tcp::endpoint(boost::asio::ip::address_v4::loopback(), 0)) {
     spec->name = "origin";
     spec->identity = 9;
     spec->protocol = config::UpstreamProtocol::h1;
@@ -28,7 +29,7 @@ struct SocketFixture {
   }
   void run_until(const std::function<bool()>& done) {
     const auto deadline = base::Clock::now() + 10s;
-    while (!done() && base::Clock::now() < deadline) loop.io().run_one_for(50ms);
+    while (!done() && base::Clock::now() < deadline) loop.run_once(50ms);
     REQUIRE(done());
   }
   std::unique_ptr<Exchange> ask() {
@@ -38,6 +39,7 @@ struct SocketFixture {
     return e;
   }
 
+  boost::asio::io_context io;  // the origin's, used without waiting
   net::Loop loop;
   SocketDialer dialer{loop};
   Counts counts;
