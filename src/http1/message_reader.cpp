@@ -1,5 +1,7 @@
 #include "sallyport/http1/message_reader.hpp"
 
+#include "sallyport/base/renew.hpp"
+
 namespace sallyport::http1 {
 
 MessageReader::MessageReader(const Limits& limits, HeadParser::Kind kind, base::Fault fault) noexcept
@@ -112,7 +114,7 @@ void MessageReader::receive_end_of_stream(MessageEvents& events) {
 
 void MessageReader::release() noexcept {
   head_.release();
-  trailers_ = {};
+  base::renew(trailers_);
 }
 
 }  // namespace sallyport::http1

@@ -2,6 +2,7 @@
 #include <cassert>
 #include <string>
 
+#include "sallyport/base/renew.hpp"
 #include "sallyport/http/semantics.hpp"
 #include "sallyport/http1/codec.hpp"
 
@@ -219,7 +220,7 @@ void RequestCodec::write_trailers(const http::Fields& trailers, base::Buffer& ou
 
 void RequestCodec::release() noexcept {
   reader_.release();
-  head_ = {};
+  base::renew(head_);
 }
 
 }  // namespace sallyport::http1

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "sallyport/base/renew.hpp"
 #include "sallyport/http/semantics.hpp"
 #include "sallyport/http1/codec.hpp"
 
@@ -151,7 +152,7 @@ void ResponseCodec::next() noexcept {
 
 void ResponseCodec::release() noexcept {
   reader_.release();
-  head_ = {};
+  base::renew(head_);
 }
 
 }  // namespace sallyport::http1

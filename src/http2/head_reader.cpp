@@ -1,8 +1,8 @@
 #include "head_reader.hpp"
 
 #include <algorithm>
-#include <memory>
 
+#include "sallyport/base/renew.hpp"
 #include "sallyport/http/semantics.hpp"
 
 namespace sallyport::http2 {
@@ -58,16 +58,11 @@ void HeadReader::trim() noexcept {
   if (bytes_ > kKeptText) release();
 }
 
-// Made anew: a string that an empty one is moved to keeps its memory.
 void HeadReader::release() noexcept {
-  const auto renew = [](auto& thing) {
-    std::destroy_at(&thing);
-    std::construct_at(&thing);
-  };
-  renew(request_);
-  renew(response_);
-  renew(trailers_);
-  renew(cookie_);
+  base::renew(request_);
+  base::renew(response_);
+  base::renew(trailers_);
+  base::renew(cookie_);
   host_ = {};
 }
 

@@ -215,7 +215,8 @@ net::AddressLimits address_limits(const config::ClientLimits& from) {
 
 proxy::ListenerEntry::Terms terms_of(const config::ClientLimits& limits,
                                      const config::ClientTimeouts& timeouts) {
-  return {client_limits(limits, timeouts), address_limits(limits), timeouts.handshake, limits.request_body};
+  return {std::make_shared<const session::ClientLimits>(client_limits(limits, timeouts)),
+          address_limits(limits), timeouts.handshake, limits.request_body};
 }
 
 http::PathRules path_rules(const config::Paths& from) {

@@ -63,7 +63,7 @@ void Worker::on_accept(Door& door, net::TcpSocket socket, const net::Endpoint& p
                                            wanted, owner);
   opening->kind(kind);
   openings_.push_back(opening.get());
-  opening.release()->begin(entry.terms(kind).limits.request_head);
+  opening.release()->begin(entry.terms(kind).limits->request_head);
 }
 
 // False: rejected, and counted as that. leave() gives back what this takes.
@@ -180,8 +180,9 @@ void Worker::admit(Door& door, std::unique_ptr<net::ByteStream> stream, session:
   info.listener = door.snapshot_index(*snapshot_);
   info.listener_name = door.name;
   info.door = door.id;
-  const session::ClientLimits& limits = snapshot_->listeners[info.listener].terms(kind_of(info)).limits;
-  session::ClientSessionParts parts{loop_, std::move(stream), std::move(info), limits, proxy_, *this};
+  auto limits = snapshot_->listeners[info.listener].terms(kind_of(info)).limits;
+  session::ClientSessionParts parts{loop_, std::move(stream), std::move(info), std::move(limits), proxy_,
+                                    *this};
   auto session = session::make_client_session(std::move(parts), version);
   sessions_.push_back(session.get());
   session::ClientSession& entered = *session.release();

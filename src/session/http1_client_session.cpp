@@ -30,17 +30,17 @@ Http1ClientSession::Http1ClientSession(ClientSessionParts parts)
     : loop_(parts.loop),
       connection_(std::move(parts.connection)),
       info_(std::move(parts.info)),
-      limits_(parts.limits),
+      limits_(std::move(parts.limits)),
       handler_(parts.handler),
       owner_(parts.owner),
-      codec_(codec_limits(limits_), info_.tls),
-      body_(limits_.request_body, limits_.body_rate),
-      writing_(limits_.write_stall, limits_.write_rate) {}
+      codec_(codec_limits(*limits_), info_.tls),
+      body_(limits_->request_body, limits_->body_rate),
+      writing_(limits_->write_stall, limits_->write_rate) {}
 
 Http1ClientSession::~Http1ClientSession() = default;
 
 void Http1ClientSession::start() {
-  if (limits_.max_age.count() > 0) loop_.timers().arm(age_timer_, limits_.max_age, loop_.now());
+  if (limits_->max_age.count() > 0) loop_.timers().arm(age_timer_, limits_->max_age, loop_.now());
   wait_for(Waiting::head);
   connection_->start(*this);
 }
@@ -83,14 +83,14 @@ void Http1ClientSession::begin_exchange() {
   response_open_ = true;
   unconsumed_ = unsent_ = 0;
   ++served_;
-  if (draining_ || (limits_.requests != 0 && served_ >= limits_.requests)) codec_.close_after();
+  if (draining_ || aged_ || (limits_->requests != 0 && served_ >= limits_->requests)) codec_.close_after();
 }
 
 void Http1ClientSession::on_request(http::RequestHead&& head, bool end) {
   begin_exchange();
   request_open_ = !end;
   const bool short_body =
-      head.body.kind == http::BodySize::Kind::known && head.body.length <= limits_.body_window;
+      head.body.kind == http::BodySize::Kind::known && head.body.length <= limits_->body_window;
   const bool body = !end && head.protocol().empty();  // a tunnel's bytes are none
   body_.renew();
   long_body_ = body && (!short_body || head.expects_continue);
@@ -111,7 +111,7 @@ void Http1ClientSession::body_arrived(std::size_t n, bool end) {
   if (end) {
     request_open_ = false;
     wait_for(Waiting::nothing);
-  } else if (unconsumed_ >= loop_.body_window(limits_.body_window)) {
+  } else if (unconsumed_ >= loop_.body_window(limits_->body_window)) {
     connection_->pause();
     wait_for(Waiting::room);  // now it is we who keep the client waiting
   } else if (!response_begun_ && waiting_ != Waiting::body) {
@@ -181,7 +181,7 @@ void Http1ClientSession::on_closed(const base::Error& error) {
 
 void Http1ClientSession::consumed(std::size_t n) noexcept {
   unconsumed_ -= std::min(n, unconsumed_);
-  if (request_open_ && !broken_ && unconsumed_ < loop_.body_window(limits_.body_window)) {
+  if (request_open_ && !broken_ && unconsumed_ < loop_.body_window(limits_->body_window)) {
     connection_->resume();
     if (waiting_ == Waiting::room) wait_for(Waiting::nothing);
     if (!response_begun_ && waiting_ == Waiting::nothing) wait_for(Waiting::body);
@@ -377,13 +377,13 @@ void Http1ClientSession::wait_for(Waiting what) {
       receive_timer_.cancel();
       return;
     case Waiting::quiet:
-      after = std::min(kQuiet, limits_.idle);
+      after = std::min(kQuiet, limits_->idle);
       break;
     case Waiting::idle:
-      after = limits_.idle;
+      after = limits_->idle;
       break;
     case Waiting::head:
-      after = limits_.request_head;
+      after = limits_->request_head;
       break;
     case Waiting::body:
       body_.wait(loop_.now());
@@ -468,7 +468,7 @@ void Http1ClientSession::on_age() {
   if (closed_) return;
   closed_by_ = ClosedBy::max_age;
   codec_.close_after();
-  limits_.requests = 1;
+  aged_ = true;
   if (!exchange_ && codec_.idle() && in_.empty()) close_now(ClosedBy::max_age, false);
 }
 

@@ -84,7 +84,7 @@ class Http1ClientSession final : public ClientSession,
   net::Loop& loop_;
   std::unique_ptr<net::ByteStream> connection_;
   ConnectionInfo info_;
-  ClientLimits limits_;
+  std::shared_ptr<const ClientLimits> limits_;
   RequestHandler& handler_;
   Owner& owner_;
   http1::RequestCodec codec_;
@@ -105,6 +105,7 @@ class Http1ClientSession final : public ClientSession,
   bool parsing_ = false;
   bool broken_ = false;  // the input cannot be read any further
   bool draining_ = false;
+  bool aged_ = false;  // connection_age is over: the running response is the last
   bool lingering_ = false;
   bool peer_ended_ = false;  // a tunnel's client has closed its side
   bool closed_ = false;

@@ -28,16 +28,16 @@ http2::Settings settings_of(const ClientLimits& limits) {
 }  // namespace
 
 Http2ClientSession::Http2ClientSession(ClientSessionParts parts)
-    : Http2Session(parts.loop, std::move(parts.connection), http2::Side::client, settings_of(parts.limits),
-                   {parts.limits.request_body, parts.limits.write_stall, parts.limits.body_rate,
-                    parts.limits.write_rate}),
+    : Http2Session(parts.loop, std::move(parts.connection), http2::Side::client, settings_of(*parts.limits),
+                   {parts.limits->request_body, parts.limits->write_stall, parts.limits->body_rate,
+                    parts.limits->write_rate}),
       info_(std::move(parts.info)),
-      limits_(parts.limits),
+      limits_(std::move(parts.limits)),
       handler_(parts.handler),
       owner_(parts.owner) {}
 
 void Http2ClientSession::start() {
-  if (limits_.max_age.count() > 0) loop_.timers().arm(age_timer_, limits_.max_age, loop_.now());
+  if (limits_->max_age.count() > 0) loop_.timers().arm(age_timer_, limits_->max_age, loop_.now());
   wait_for(Waiting::preface);
   start_reading();
   pump_soon();
@@ -53,7 +53,7 @@ void Http2ClientSession::on_bytes(std::span<const char> bytes) {
   if (unfinished == 0) {
     head_timer_.cancel();
   } else {
-    loop_.timers().arm(head_timer_, limits_.request_head, loop_.now());
+    loop_.timers().arm(head_timer_, limits_->request_head, loop_.now());
   }
 }
 
@@ -73,7 +73,7 @@ void Http2ClientSession::on_request(http2::StreamId id, http::RequestHead&& head
     await_body(stream, head);
   }
   handler_.on_request(*this, stream, std::move(head), end);
-  if (limits_.requests != 0 && served_ >= limits_.requests) drain_for(ClosedBy::max_age);
+  if (limits_->requests != 0 && served_ >= limits_->requests) drain_for(ClosedBy::max_age);
 }
 
 void Http2ClientSession::on_bad_request(http2::StreamId id, const base::Error& error) {
@@ -207,13 +207,13 @@ void Http2ClientSession::wait_for(Waiting what) {
       timer_.cancel();
       return;
     case Waiting::preface:
-      after = limits_.request_head;
+      after = limits_->request_head;
       break;
     case Waiting::quiet:
-      after = std::min(kQuiet, limits_.idle);
+      after = std::min(kQuiet, limits_->idle);
       break;
     case Waiting::idle:
-      after = limits_.idle;
+      after = limits_->idle;
       break;
     case Waiting::drain_notice:
       after = kDrainNotice;

@@ -59,7 +59,7 @@ class Http2ClientSession final : public ClientSession, private Http2Session, pri
   void close_now(ClosedBy by, bool abortive);
 
   ConnectionInfo info_;
-  ClientLimits limits_;
+  std::shared_ptr<const ClientLimits> limits_;
   RequestHandler& handler_;
   Owner& owner_;
   ClosedBy closed_by_ = ClosedBy::peer;

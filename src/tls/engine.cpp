@@ -30,7 +30,6 @@ Engine::Engine(SSL_CTX* context, net::SocketIo& io, bool server) : io_(io) {
   BIO_set_data(bio, this);
   BIO_set_init(bio, 1);
   SSL_set_bio(ssl.get(), bio, bio);  // takes it, for both directions
-  SSL_set_app_data(ssl.get(), this);
   if (server) {
     SSL_set_accept_state(ssl.get());
   } else {
@@ -46,7 +45,7 @@ Engine::~Engine() {
 }
 
 Engine& Engine::of(const SSL* ssl) noexcept {
-  return *static_cast<Engine*>(SSL_get_app_data(ssl));
+  return *static_cast<Engine*>(BIO_get_data(SSL_get_rbio(ssl)));
 }
 
 const BIO_METHOD* Engine::bio_method() {

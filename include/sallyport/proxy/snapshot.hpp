@@ -53,7 +53,7 @@ struct ListenerEntry {
   const config::Listener* config = nullptr;  // in Snapshot::model
   // Towards anybody, and towards trusted peers.
   struct Terms {
-    session::ClientLimits limits;
+    std::shared_ptr<const session::ClientLimits> limits;
     net::AddressLimits address_limits;
     base::Milliseconds handshake{};
     std::size_t request_body = 0;  // 0 = no limit

@@ -28,12 +28,14 @@ struct ConnectionInfo {
   std::uint64_t id = 0;  // unique in the process; stands in every log line of the connection
   net::Endpoint peer;    // the client: from the PROXY protocol header if one was accepted
   net::Endpoint local;
-  std::string peer_text;       // the peer's address in words, without port
-  std::uint32_t listener = 0;  // index in the snapshot of its birth
-  std::string listener_name;
-  std::uint8_t peer_kind = 2;  // obs::PeerKind, by the listener's `trust`
-  std::uint32_t door = 0;      // whose listening socket it came by: the worker's own number
+  std::uint32_t listener = 0;       // index in the snapshot of its birth
+  std::uint32_t door = 0;           // whose listening socket it came by: the worker's own number
+  std::uint8_t peer_kind = 2;       // obs::PeerKind, by the listener's `trust`
+  std::uint8_t health = kNoHealth;  // score of its handshake, 0-100
   bool tls = false;
+  bool resumed = false;
+  std::string peer_text;  // the peer's address in words, without port
+  std::string listener_name;
   std::string sni;        // lower case; empty: none sent
   std::string host_name;  // first name of the host that the handshake met
   std::string auth_rule;  // identity of the client-certificate rule it was made under
@@ -41,11 +43,9 @@ struct ConnectionInfo {
   // empty: none was asked for. Static text.
   std::string_view client_cert;
   std::shared_ptr<const http::Fields> client_fields;  // what upstreams are told of it; nullptr: nothing
-  std::uint64_t tls_id = 0;         // joins the connection's access log lines with handshake_done; 0: no TLS
-  std::uint8_t health = kNoHealth;  // score of its handshake, 0-100
-  std::string_view tls_version;     // "TLSv1.3"; static text
-  std::string_view cipher;          // static text
-  bool resumed = false;
+  std::uint64_t tls_id = 0;      // joins the connection's access log lines with handshake_done; 0: no TLS
+  std::string_view tls_version;  // "TLSv1.3"; static text
+  std::string_view cipher;       // static text
   net::AddressTable::Seat seat;
 };
 
@@ -122,7 +122,7 @@ struct ClientSessionParts {
   net::Loop& loop;
   std::unique_ptr<net::ByteStream> connection;
   ConnectionInfo info;
-  ClientLimits limits;
+  std::shared_ptr<const ClientLimits> limits;  // one for all connections on the same terms
   RequestHandler& handler;
   ClientSession::Owner& owner;
 };

@@ -148,8 +148,9 @@ struct Pair final : RequestHandler, ClientSession::Owner, UpstreamSession::Owner
     const net::Loop::Turn turn(loop);
     ConnectionInfo info;
     info.tls = true;
-    server =
-        make_client_session({loop, std::move(server_end), std::move(info), limits, *this, *this}, version);
+    server = make_client_session({loop, std::move(server_end), std::move(info),
+                                  std::make_shared<const ClientLimits>(limits), *this, *this},
+                                 version);
     client = make_upstream_session(loop, std::move(client_end), version, upstream_limits, *this);
   }
   ~Pair() {
