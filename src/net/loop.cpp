@@ -93,6 +93,7 @@ void Loop::tick() {
   lag_ = std::max<base::Duration>(lag_, now - next_tick_);
   next_tick_ = now + resolution_;
   timers_.advance(now_);
+  flushes_.splice_back(by_tick_);
 }
 
 void Loop::enqueue(std::unique_ptr<Call> call) {

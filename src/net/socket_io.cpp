@@ -139,6 +139,10 @@ void SocketIo::schedule() noexcept {
   if (is_open()) loop_.flush(*this);
 }
 
+void SocketIo::hold() noexcept {
+  if (is_open() && !out_.empty()) loop_.flush_by_tick(*this);
+}
+
 void SocketIo::append(std::span<const char> bytes) {
   if (!is_open() || write_error_ != 0) return;
   idle_ = false;

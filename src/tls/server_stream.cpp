@@ -273,6 +273,8 @@ void ServerStream::succeed() {
   const auto refused = engine_->take_refused();
   facts.client_refused = refused.get();
   engine_->settle();
+  // Under TLS 1.3 what is queued is the ticket, for which nobody waits: it leaves with the first response.
+  if (facts.version == Version::tls13) io_.hold();
   if (survives([&] { opening->handler.on_handshake(*this, facts); })) deliver();
 }
 

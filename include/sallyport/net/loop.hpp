@@ -107,6 +107,9 @@ class Loop {
   // The same once all that is ready now has had its turn: for output that grows with each of them
   // (the frames of many streams), so that it leaves in one send.
   void flush_late(Flush& f) noexcept { late_.push_back(&f); }
+  // The same with the next tick at the latest: for output that nobody waits for, which leaves with what else is
+  // flushed of the same object before.
+  void flush_by_tick(Flush& f) noexcept { by_tick_.push_back(&f); }
   void reap(std::unique_ptr<Reapable> dead);
 
   // Plaintext scratch, shared by all connections of the worker: valid within one handler call,
@@ -208,6 +211,7 @@ class Loop {
   base::IntrusiveList<Wake, WakeTag> wakes_;
   base::IntrusiveList<Flush, FlushTag> flushes_;
   base::IntrusiveList<Flush, FlushTag> late_;
+  base::IntrusiveList<Flush, FlushTag> by_tick_;
   std::vector<std::unique_ptr<Reapable>> dead_;
   std::vector<std::unique_ptr<Reapable>> buried_;  // being destroyed
   std::vector<base::Buffer> spare_blocks_;

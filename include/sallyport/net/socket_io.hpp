@@ -60,6 +60,8 @@ class SocketIo final : private Watched, private Flush, private Wake {
   [[nodiscard]] base::Buffer& out() noexcept { return out_; }
   void schedule() noexcept;
   void append(std::span<const char> bytes);
+  // What is queued may wait for more, a tick long at most.
+  void hold() noexcept;
   // Sends what is queued and then `big` at once in one call; what the kernel does not take of
   // `big` is queued. For spans that are dear to copy.
   void write_gather(std::span<const char> big);

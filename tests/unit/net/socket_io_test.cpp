@@ -84,6 +84,33 @@ TEST_CASE("out() and schedule(): queued bytes leave in one send at the turn's en
   CHECK_FALSE(io.blocked());
 }
 
+TEST_CASE("what may wait leaves with the next bytes, or else with the tick") {
+  const bool more = GENERATE(false, true);
+  Loop loop;
+  Pair pair;
+  Recorder handler;
+  SocketIo io(loop, std::move(pair.ours), base::Fault::client);
+  {
+    const Loop::Turn turn(loop);
+    io.start(handler);
+    io.append(std::string_view("a ticket"));
+    io.hold();
+  }
+  CHECK(handler.sent == 0);
+  CHECK(readable_bytes(pair.peer.get()) == 0);
+  if (more) {
+    {
+      const Loop::Turn turn(loop);
+      io.append(std::string_view(", an answer"));
+    }
+    CHECK(handler.sent == 19);
+    CHECK(receive(pair.peer, 19) == "a ticket, an answer");
+  } else {
+    REQUIRE(run_until(loop, [&] { return handler.sent == 8; }));
+    CHECK(receive(pair.peer, 8) == "a ticket");
+  }
+}
+
 TEST_CASE("write_gather sends the queue first and keeps what the kernel does not take") {
   Loop loop;
   Pair pair;
