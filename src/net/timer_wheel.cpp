@@ -15,6 +15,8 @@ constexpr std::size_t kListsKept = 64;
 
 void TimerWheel::arm(Timer& timer, base::Milliseconds after, base::Instant now) {
   after = std::clamp(after, base::Milliseconds(0), kLongest);
+  // Within one turn the same is often asked for twice.
+  if (timer.linked() && timer.deadline_ == now + after) return;
   // A dozen numbers side by side are found faster one by one than by halves.
   auto at =
       std::find_if(lists_.begin(), lists_.end(), [after](const Entry& e) { return e.duration == after; });

@@ -269,6 +269,8 @@ const HostEntry* ContextStore::rematch(std::string_view sni, std::uint32_t liste
 
 bool ContextStore::serves(std::string_view authority_host, std::uint32_t listener, const HostEntry& handshake,
                           std::string_view sni) const noexcept {
+  // The usual case: `handshake` was found by that very name.
+  if (authority_host == sni && !sni.empty()) return true;
   // A literal's last label is a number or holds a colon; no host name has either.
   const std::string_view name = is_host_name(authority_host) ? authority_host : std::string_view();
   if (find(name, listener) != &handshake) return false;
