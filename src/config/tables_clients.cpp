@@ -55,7 +55,8 @@ const Keys<H2Limits>& keys_of(const H2Limits*) {
   static const Keys<T> keys{
       key("streams", &T::streams, "streams at once on one connection (SETTINGS_MAX_CONCURRENT_STREAMS)",
           Range{1, 10'000}),
-      key("stream_window", &T::stream_window, "bytes of a body that a stream may send ahead at first", kWindow),
+      key("stream_window", &T::stream_window, "bytes of a body that a stream may send ahead at first",
+          kWindow),
       key("connection_window", &T::connection_window, "bytes that all streams together may send ahead",
           kWindow),
       key("continuations", &T::continuations, "CONTINUATION frames a head", kPositive),

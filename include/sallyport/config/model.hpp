@@ -72,8 +72,9 @@ struct MinRate {
 };
 
 struct H2Limits {
-  std::uint32_t streams = 100;            // SETTINGS_MAX_CONCURRENT_STREAMS; RFC 9113 §6.5.2 recommends 100
-  std::size_t stream_window = 64 * kKiB;  // bytes a stream may send ahead at first; bounds its buffer, as it grows
+  std::uint32_t streams = 100;  // SETTINGS_MAX_CONCURRENT_STREAMS; RFC 9113 §6.5.2 recommends 100
+  std::size_t stream_window =
+      64 * kKiB;  // bytes a stream may send ahead at first; bounds its buffer, as it grows
   std::size_t connection_window =
       1 * kMiB;                      // given back on receipt, so that one stalled stream stops no other
   std::uint32_t continuations = 64;  // CONTINUATION frames a head (CVE-2024-27316); 64 KiB need 4

@@ -140,8 +140,8 @@ class Codec {
   void send_trailers(StreamId id, const http::Fields& trailers);
   // Gives n bytes back to the stream's receive window.
   void consumed(StreamId id, std::size_t n) noexcept;
-  // The size of that window from here on: more is granted with the next pump(); for less, that much of what is
-  // consumed is not given back.
+  // The size of that window from here on: more is granted with the next pump(); for less, that much of what
+  // is consumed is not given back.
   void resize_window(StreamId id, std::uint32_t bytes) noexcept;
   // Queues RST_STREAM; unsent data is dropped and nothing but on_stream_closed follows.
   void reset(StreamId id, std::uint32_t h2_code) noexcept;

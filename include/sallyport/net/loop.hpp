@@ -107,8 +107,8 @@ class Loop {
   // The same once all that is ready now has had its turn: for output that grows with each of them
   // (the frames of many streams), so that it leaves in one send.
   void flush_late(Flush& f) noexcept { late_.push_back(&f); }
-  // The same with the next tick at the latest: for output that nobody waits for, which leaves with what else is
-  // flushed of the same object before.
+  // The same with the next tick at the latest: for output that nobody waits for, which leaves with what else
+  // is flushed of the same object before.
   void flush_by_tick(Flush& f) noexcept { by_tick_.push_back(&f); }
   void reap(std::unique_ptr<Reapable> dead);
 

@@ -160,9 +160,7 @@ struct Pair final : RequestHandler, ClientSession::Owner, UpstreamSession::Owner
   }
 
   // What was posted runs, as it would in the loop.
-  void poll() {
-    loop.run_once(base::Milliseconds(0));
-  }
+  void poll() { loop.run_once(base::Milliseconds(0)); }
   // Runs f in a turn, then moves bytes until nothing moves.
   template <class F>
   void run(F&& f, std::size_t slice = 1 << 20) {
