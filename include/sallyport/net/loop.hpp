@@ -94,8 +94,8 @@ class Loop {
   }
   [[nodiscard]] base::WallTime wall_now() const noexcept { return wall_now_; }
 
-  // Each is on its list at most once. Outside a turn (a coroutine that Asio resumed) they run in
-  // a turn of their own, soon.
+  // Each is on its list at most once. Outside a turn they run in a turn of their own, in the loop's next
+  // round.
   void wake(Wake& w) noexcept {
     wakes_.push_back(&w);
     if (depth_ == 0) drain_wanted_ = true;
