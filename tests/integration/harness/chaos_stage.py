@@ -183,7 +183,6 @@ class Stage:
         def still():
             metrics = self._metrics()
             state = {name: metrics.value(name) for name in GAUGES}
-            state["read buffers"] = metrics.value("sallyport_memory_bytes", pool="read_buffers")
             if any(state.values()):
                 return None
             state["open files"] = self.gateway.open_files()
