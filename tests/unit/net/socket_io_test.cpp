@@ -1,6 +1,7 @@
 #include "sallyport/net/socket_io.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,11 +19,15 @@ using net::SocketIo;
 
 struct Recorder : SocketIo::Handler {
   virtual ~Recorder() = default;
-  void on_read(std::span<char> bytes) override { received.append(bytes.data(), bytes.size()); }
+  void on_read(std::span<char> bytes) override {
+    received.append(bytes.data(), bytes.size());
+    if (when_read) when_read();
+  }
   void on_read_end() override { ended = true; }
   void on_sent(std::size_t n) override { sent += n; }
   void on_failed(const base::Error& e) override { error = e; }
   std::string received;
+  std::function<void()> when_read;
   std::size_t sent = 0;
   bool ended = false;
   base::Error error;
@@ -223,4 +228,81 @@ TEST_CASE("whoever is paused can tell whether the peer has left, behind bytes th
   CHECK(handler.received == "one");
   io.close();
   CHECK_FALSE(io.hang_up());
+}
+
+TEST_CASE("a read that filled the buffer is followed by another, and an end behind the bytes is seen") {
+  const std::size_t size = GENERATE(1UL, Loop::kReadBuffer - 1, Loop::kReadBuffer, 5 * Loop::kReadBuffer + 1);
+  Loop loop;
+  Pair pair;
+  Recorder handler;
+  const std::string text = patterned(0, size);
+  send_text(pair.peer, text);
+  pair.peer.close();
+  SocketIo io(loop, std::move(pair.ours), base::Fault::client);
+  {
+    const Loop::Turn turn(loop);
+    io.start(handler);
+  }
+  REQUIRE(run_until(loop, [&] { return handler.ended; }));
+  CHECK(handler.received == text);
+}
+
+TEST_CASE("bytes behind urgent data are not left lying") {
+  Loop loop;
+  Pair pair;
+  Recorder handler;
+  SocketIo io(loop, std::move(pair.ours), base::Fault::client);
+  {
+    const Loop::Turn turn(loop);
+    io.start(handler);
+  }
+  send_text(pair.peer, "before");
+  CHECK(::send(pair.peer.get(), "!", 1, MSG_OOB) == 1);
+  send_text(pair.peer, "behind");
+  REQUIRE(run_until(loop, [&] { return handler.received.size() == 12; }));
+  CHECK(handler.received == "beforebehind");
+}
+
+TEST_CASE("what came while it was paused is read when it is resumed, without a new byte") {
+  Loop loop;
+  Pair pair;
+  Recorder handler;
+  SocketIo io(loop, std::move(pair.ours), base::Fault::client);
+  {
+    const Loop::Turn turn(loop);
+    io.start(handler);
+    io.pause();
+  }
+  send_text(pair.peer, "x");
+  run_ready(loop);
+  CHECK(handler.received.empty());
+  {
+    const Loop::Turn turn(loop);
+    io.resume();
+    CHECK(handler.received.empty());
+  }
+  REQUIRE(run_until(loop, [&] { return handler.received == "x"; }));
+}
+
+TEST_CASE("a socket that always has more does not keep the others from their turn") {
+  Loop loop;
+  Pair busy, modest;
+  Recorder flood, word;
+  std::size_t at_word = 0;
+  send_text(busy.peer, patterned(0, 1));
+  set_non_blocking(busy.peer);
+  const std::string more = patterned(0, Loop::kReadBuffer);
+  // Whatever is read of it is there anew.
+  flood.when_read = [&] { send_text(busy.peer, more); };
+  word.when_read = [&] { at_word = flood.received.size(); };
+  SocketIo first(loop, std::move(busy.ours), base::Fault::client);
+  SocketIo second(loop, std::move(modest.ours), base::Fault::client);
+  {
+    const Loop::Turn turn(loop);
+    first.start(flood);
+    second.start(word);
+  }
+  send_text(modest.peer, "x");
+  REQUIRE(run_until(loop, [&] { return !word.received.empty(); }));
+  CHECK(at_word <= 16 * Loop::kReadBuffer);
 }
