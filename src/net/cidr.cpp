@@ -32,7 +32,7 @@ std::optional<unsigned> parse_prefix(std::string_view text, unsigned longest) {
   return prefix;
 }
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   return '"' + std::string(text) + '"';
 }
 
@@ -41,20 +41,20 @@ std::string quoted(std::string_view text) {
 boost::system::result<Cidr, std::string> Cidr::parse(std::string_view text) {
   const std::size_t slash = text.find('/');
   const auto address = IpAddress::parse(text.substr(0, slash));
-  if (!address) return quoted(text) + " is not an IP address or block such as 192.0.2.0/24 or 2001:db8::/32";
+  if (!address) return in_quotes(text) + " is not an IP address or block such as 192.0.2.0/24 or 2001:db8::/32";
   const bool written_as_v6 = text.find(':') != std::string_view::npos;
   const unsigned bits = written_as_v6 ? kV6Bits : kV4Bits;
   std::optional<unsigned> prefix = bits;
   if (slash != std::string_view::npos) prefix = parse_prefix(text.substr(slash + 1), bits);
   if (!prefix) {
-    return quoted(text) + ": the prefix length must be a number from 0 to " + std::to_string(bits);
+    return in_quotes(text) + ": the prefix length must be a number from 0 to " + std::to_string(bits);
   }
 
   const unsigned of_128 = *prefix + (kV6Bits - bits);
   const Bytes network = with_host_bits(address->bytes(), of_128, false);
   if (network != address->bytes()) {
     const std::string meant = IpAddress::v6(network).to_string() + '/' + std::to_string(*prefix);
-    return quoted(text) + " has bits set behind its prefix; did you mean " + quoted(meant) + '?';
+    return in_quotes(text) + " has bits set behind its prefix; did you mean " + in_quotes(meant) + '?';
   }
   const unsigned own = address->is_v4() ? of_128 - kMappedBits : of_128;
   return Cidr{*address, static_cast<std::uint8_t>(own)};
