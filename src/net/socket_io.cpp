@@ -14,11 +14,9 @@ namespace sallyport::net {
 namespace {
 // Output that outgrows this goes into a block that the loop lends until it is sent.
 constexpr std::size_t kOwnOut = 16 * 1024;
-// Reads that a socket may deliver in one turn, before others get theirs. What a client uploads leaves in as
-// few sends as it came in turns. Of an upstream's response the head has to be passed on, at the turn's end,
-// before its body can be: what came with it in the same turn is copied once more.
-constexpr int kClientReads = 8;
-constexpr int kUpstreamReads = 1;
+// Reads that a socket may deliver in one turn, before others get theirs. What came in one turn leaves in few
+// sends.
+constexpr int kReadsPerTurn = 8;
 // Urgent data too: a read ends in front of it, which looks like an empty socket.
 constexpr std::uint32_t kInput = EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLERR | EPOLLHUP;
 
@@ -88,9 +86,8 @@ bool SocketIo::may_read() const noexcept {
 
 void SocketIo::read() {
   const std::span<char> into = loop_.read_buffer();
-  const int most = side_ == base::Fault::client ? kClientReads : kUpstreamReads;
   for (int reads = 0; readable_ && may_read(); ++reads) {
-    if (reads == most) return loop_.again(*this);
+    if (reads == kReadsPerTurn) return loop_.again(*this);
     const ssize_t n = ::recv(fd(), into.data(), into.size(), MSG_DONTWAIT);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EAGAIN) {
