@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "sallyport/base/memory.hpp"
+
 namespace sallyport::http2 {
 
 namespace {

@@ -36,6 +36,7 @@ void BodyPipe::pass_end() {
 
 void BodyPipe::restart() noexcept {
   *this = BodyPipe();
+  keep(false);
 }
 
 void BodyPipe::rewind() {

@@ -61,6 +61,7 @@ Exchange::Exchange(Proxy& proxy, session::ClientSession& session, http::Stream& 
       begun_(proxy.loop_.now()),
       begun_wall_(proxy.loop_.wall_now()) {
   up_.source(client_);
+  down_.keep(false);  // a response is sent once
   proxy_.make_request_id(std::span<char, 32>(request_id_));
 }
 

@@ -27,10 +27,10 @@ TOLERANCE = 0.25
 # recv and send, on either side: one that brings or takes the message; none that finds nothing more.
 # epoll_wait: one for the client's request, one for the upstream's answer; requests that come together share them.
 PER_REQUEST = {
-    ("h1", "h1"): {"allocations": 10, "free": 10, "recv": 2, "send": 2, "epoll_wait": 2},
-    ("h1", "h2"): {"allocations": 16, "free": 16, "recv": 2, "send": 2, "epoll_wait": 2},
-    ("h2", "h1"): {"allocations": 20, "free": 20, "recv": 2, "send": 2, "epoll_wait": 2},
-    ("h2", "h2"): {"allocations": 26, "free": 26, "recv": 2, "send": 2, "epoll_wait": 2},
+    ("h1", "h1"): {"allocations": 9, "free": 9, "recv": 2, "send": 2, "epoll_wait": 2},
+    ("h1", "h2"): {"allocations": 15, "free": 15, "recv": 2, "send": 2, "epoll_wait": 2},
+    ("h2", "h1"): {"allocations": 19, "free": 19, "recv": 2, "send": 2, "epoll_wait": 2},
+    ("h2", "h2"): {"allocations": 25, "free": 25, "recv": 2, "send": 2, "epoll_wait": 2},
 }
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: %d\r\n\r\n" % SIZE

@@ -24,7 +24,8 @@ class BodyPipe {
   void source(http::Stream* stream) noexcept { source_ = stream; }
   // Passes on what waited here. nullptr disconnects.
   void connect(http::Stream* sink);
-  // Another message takes the place of the one whose first part came: none of that may be in it.
+  // Another message takes the place of the one whose first part came: none of that may be in it. It is sent
+  // once.
   void restart() noexcept;
   // After a failed try: what was sent is to be sent again. Only if replayable().
   void rewind();
