@@ -39,8 +39,8 @@ class ByteStream {
 
   // Begins reading. Once. The handler must outlive the stream or close() it before.
   virtual void start(Handler& handler) = 0;
-  // While paused nothing is read from the kernel, so the peer's sends block; on_bytes() may come once more
-  // with what had been read.
+  // While paused nothing is read from the kernel, so the peer's sends block; on_bytes() may still come with
+  // what had been read and not yet decrypted.
   virtual void pause() noexcept = 0;
   virtual void resume() noexcept = 0;
 

@@ -6,11 +6,11 @@
 // costs two system calls for every event of a socket (tests/bench/README.md).
 //
 // A *turn* is the handling of one event: of a socket that is ready, a timer, a call that was posted. Every
-// handler opens a Turn first; when the outermost Turn ends, the loop runs
-// what the handler put off, in this order until nothing is left: wake-ups (coroutines, receivers), flushes
-// (sessions with output to pump, once each), and at the very end the dead (Reapable objects are destroyed
-// when no code of theirs is on the stack). So no object is called back from within a call into it, none dies
-// while it runs, and one send carries everything that a turn produced.
+// handler opens a Turn first; when the outermost Turn ends, the loop runs what the handler put off, in this
+// order until nothing is left: wake-ups (coroutines, receivers), flushes (sessions with output to pump, once
+// each), and at the very end the dead (Reapable objects are destroyed when no code of theirs is on the
+// stack). So no object is called back from within a call into it, none dies while it runs, and one send
+// carries everything that a turn produced.
 #pragma once
 
 #include <atomic>
