@@ -41,7 +41,8 @@ std::string in_quotes(std::string_view text) {
 boost::system::result<Cidr, std::string> Cidr::parse(std::string_view text) {
   const std::size_t slash = text.find('/');
   const auto address = IpAddress::parse(text.substr(0, slash));
-  if (!address) return in_quotes(text) + " is not an IP address or block such as 192.0.2.0/24 or 2001:db8::/32";
+  if (!address)
+    return in_quotes(text) + " is not an IP address or block such as 192.0.2.0/24 or 2001:db8::/32";
   const bool written_as_v6 = text.find(':') != std::string_view::npos;
   const unsigned bits = written_as_v6 ? kV6Bits : kV4Bits;
   std::optional<unsigned> prefix = bits;
