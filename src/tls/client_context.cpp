@@ -4,6 +4,7 @@
 
 #include "engine.hpp"
 #include "file.hpp"
+#include "key_schedule.hpp"
 #include "openssl.hpp"
 
 namespace sallyport::tls {
@@ -19,7 +20,7 @@ std::shared_ptr<const ClientContext> ClientContext::make(const ClientSpec& spec,
   const std::shared_ptr<ClientContext> made(new ClientContext);
   made->server_name_ = spec.server_name;
   made->verify_ = spec.verify;
-  made->context_ = SSL_CTX_new(TLS_client_method());
+  made->context_ = SSL_CTX_new_ex(nullptr, key_schedule_properties(), TLS_client_method());
   if (made->context_ == nullptr) {
     notes.error("", "OpenSSL made no context: " + take_openssl_error());
     return nullptr;

@@ -15,133 +15,22 @@
 #include <openssl/params.h>
 #include <openssl/proverr.h>
 #include <openssl/provider.h>
-#include <openssl/sha.h>
+
+#include "hkdf.hpp"
 
 namespace sallyport::tls {
 
 namespace {
 
-using Bytes = std::span<const std::uint8_t>;
+using hkdf::Bytes;
+using hkdf::expand;
+using hkdf::HkdfLabel;
+using hkdf::Hmac;
+using hkdf::Secret;
+using hkdf::Sha256;
+using hkdf::Sha384;
 
 thread_local TrafficSecrets* secrets_tap = nullptr;
-
-// SHA-2 by OpenSSL's old functions: with EVP each HMAC costs 1,300 instructions more (two contexts
-// from the heap), and the state after a key cannot be kept as a plain value.
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-struct Sha256 {
-  static constexpr std::size_t kSize = SHA256_DIGEST_LENGTH;
-  static constexpr std::size_t kBlock = SHA256_CBLOCK;
-  SHA256_CTX state;
-  Sha256() noexcept { SHA256_Init(&state); }
-  void update(Bytes bytes) noexcept { SHA256_Update(&state, bytes.data(), bytes.size()); }
-  void finish(std::uint8_t* out) noexcept { SHA256_Final(out, &state); }
-};
-struct Sha384 {
-  static constexpr std::size_t kSize = SHA384_DIGEST_LENGTH;
-  static constexpr std::size_t kBlock = SHA512_CBLOCK;
-  SHA512_CTX state;
-  Sha384() noexcept { SHA384_Init(&state); }
-  void update(Bytes bytes) noexcept { SHA384_Update(&state, bytes.data(), bytes.size()); }
-  void finish(std::uint8_t* out) noexcept { SHA384_Final(out, &state); }
-};
-#pragma GCC diagnostic pop
-
-// A value of the hash's size that is overwritten when it dies.
-template <class Hash>
-struct Secret {
-  std::array<std::uint8_t, Hash::kSize> octets;
-  ~Secret() { OPENSSL_cleanse(octets.data(), octets.size()); }
-};
-
-// HMAC (RFC 2104) with its key already hashed.
-template <class Hash>
-class Hmac {
- public:
-  explicit Hmac(Bytes key) noexcept {
-    std::array<std::uint8_t, Hash::kBlock> pad{};
-    if (key.size() > pad.size()) {
-      Hash hash;
-      hash.update(key);
-      hash.finish(pad.data());
-      OPENSSL_cleanse(&hash, sizeof hash);
-    } else {
-      std::copy(key.begin(), key.end(), pad.begin());
-    }
-    for (std::uint8_t& octet : pad) octet ^= 0x36;
-    inner_.update(pad);
-    for (std::uint8_t& octet : pad) octet ^= 0x36 ^ 0x5c;
-    outer_.update(pad);
-    OPENSSL_cleanse(pad.data(), pad.size());
-  }
-  ~Hmac() {
-    OPENSSL_cleanse(&inner_, sizeof inner_);
-    OPENSSL_cleanse(&outer_, sizeof outer_);
-  }
-
-  // `out`, Hash::kSize octets, may be one of the inputs.
-  void sign(std::uint8_t* out, Bytes first, Bytes second = {}, Bytes third = {}) const noexcept {
-    Hash hash = inner_;
-    hash.update(first);
-    hash.update(second);
-    hash.update(third);
-    hash.finish(out);
-    hash = outer_;
-    hash.update({out, Hash::kSize});
-    hash.finish(out);
-    OPENSSL_cleanse(&hash, sizeof hash);
-  }
-
- private:
-  Hash inner_;
-  Hash outer_;
-};
-
-// struct HkdfLabel of RFC 8446 §7.1.
-class HkdfLabel {
- public:
-  // False: too long for its length fields.
-  [[nodiscard]] bool build(std::size_t out_size, Bytes prefix, Bytes label, Bytes context) noexcept {
-    if (out_size > 0xffff || prefix.size() + label.size() > 255 || context.size() > 255) return false;
-    size_ = 0;
-    put(static_cast<std::uint8_t>(out_size >> 8));
-    put(static_cast<std::uint8_t>(out_size));
-    put(static_cast<std::uint8_t>(prefix.size() + label.size()));
-    put(prefix);
-    put(label);
-    put(static_cast<std::uint8_t>(context.size()));
-    put(context);
-    return true;
-  }
-  [[nodiscard]] Bytes bytes() const noexcept { return {octets_.data(), size_}; }
-
- private:
-  void put(std::uint8_t octet) noexcept { octets_[size_++] = octet; }
-  void put(Bytes bytes) noexcept {
-    if (bytes.empty()) return;
-    std::memcpy(octets_.data() + size_, bytes.data(), bytes.size());
-    size_ += bytes.size();
-  }
-
-  std::array<std::uint8_t, 2 + 1 + 255 + 1 + 255> octets_;
-  std::size_t size_ = 0;
-};
-
-// HKDF-Expand (RFC 5869 §2.3).
-template <class Hash>
-[[nodiscard]] bool expand(const Hmac<Hash>& key, Bytes info, std::span<std::uint8_t> out) noexcept {
-  if (out.size() > 255 * Hash::kSize) return false;
-  Secret<Hash> block;
-  Bytes previous;
-  for (std::uint8_t counter = 1; !out.empty(); ++counter) {
-    key.sign(block.octets.data(), previous, info, {&counter, 1});
-    const std::size_t n = std::min(out.size(), Hash::kSize);
-    std::memcpy(out.data(), block.octets.data(), n);
-    out = out.subspan(n);
-    previous = block.octets;
-  }
-  return true;
-}
 
 // What one derivation is made of, as libssl names it.
 struct Inputs {
@@ -150,27 +39,107 @@ struct Inputs {
   Bytes prefix, label, data;
 };
 
+// The states after the last two secrets, for as long as a tap lives: each secret is expanded two to
+// four times, mostly in a row, and half of what an expansion costs is hashing its key.
+template <class Hash>
+class Remembered {
+ public:
+  [[nodiscard]] const Hmac<Hash>& of(Bytes secret) noexcept {
+    if (!is(newest_, secret)) {
+      newest_ = 1 - newest_;
+      if (!is(newest_, secret)) slots_[newest_].emplace(secret);
+    }
+    return slots_[newest_]->hmac;
+  }
+  void forget() noexcept {
+    for (auto& slot : slots_) slot.reset();
+  }
+
+ private:
+  struct Slot {
+    Secret<Hash> secret;
+    Hmac<Hash> hmac;
+    explicit Slot(Bytes key) noexcept : hmac(key) {
+      std::copy(key.begin(), key.end(), secret.octets.begin());
+    }
+  };
+  [[nodiscard]] bool is(std::size_t place, Bytes secret) const noexcept {
+    const auto& slot = slots_[place];
+    return slot && CRYPTO_memcmp(slot->secret.octets.data(), secret.data(), secret.size()) == 0;
+  }
+
+  std::array<std::optional<Slot>, 2> slots_;
+  std::size_t newest_ = 0;
+};
+template <class Hash>
+thread_local Remembered<Hash> remembered;
+
 template <class Hash>
 [[nodiscard]] bool expand_label_with(Bytes secret, const Inputs& in, std::span<std::uint8_t> out) noexcept {
   HkdfLabel info;
-  return info.build(out.size(), in.prefix, in.label, in.data) &&
-         expand<Hash>(Hmac<Hash>(secret), info.bytes(), out);
+  if (!info.build(out.size(), in.prefix, in.label, in.data)) return false;
+  if (secrets_tap != nullptr && secret.size() == Hash::kSize) {
+    return expand<Hash>(remembered<Hash>.of(secret), info.bytes(), out);
+  }
+  return expand<Hash>(Hmac<Hash>(secret), info.bytes(), out);
 }
+
+[[nodiscard]] Bytes octets_of(std::string_view text) noexcept {
+  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
+}
+[[nodiscard]] std::string_view text_of(Bytes bytes) noexcept {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+constexpr std::string_view kPrefix = "tls13 ";
+constexpr std::string_view kDerived = "derived";
+
+// What is the same in every handshake: without a PSK that reaches to where the shared secret comes in.
+template <class Hash>
+struct Constants {
+  std::array<std::uint8_t, Hash::kSize> no_messages{};
+  std::array<std::uint8_t, Hash::kSize> early{};
+  Hmac<Hash> by_nothing;
+  std::optional<Hmac<Hash>> by_early;
+
+  static const Constants& values() noexcept {
+    static const Constants made;
+    return made;
+  }
+
+ private:
+  Constants() noexcept : by_nothing(Bytes{}) {
+    Hash().finish(no_messages.data());
+    by_nothing.sign(early.data(), std::array<std::uint8_t, Hash::kSize>{});
+    HkdfLabel info;
+    std::array<std::uint8_t, Hash::kSize> salt{};
+    static_cast<void>(info.build(salt.size(), octets_of(kPrefix), octets_of(kDerived), no_messages) &&
+                      expand<Hash>(Hmac<Hash>(early), info.bytes(), salt));
+    by_early.emplace(salt);
+  }
+};
 
 // Up the middle of §7.1's picture: Derive-Secret(salt, label, "") where there is one before, then
 // HKDF-Extract.
 template <class Hash>
 [[nodiscard]] bool extract(const Inputs& in, std::uint8_t* out) noexcept {
   static constexpr std::array<std::uint8_t, Hash::kSize> kZeros{};
+  const auto& constants = Constants<Hash>::values();
   const Bytes key = in.key ? *in.key : Bytes(kZeros);
-  Secret<Hash> salt{};
-  if (in.salt) {
-    std::array<std::uint8_t, Hash::kSize> nothing;
-    Hash().finish(nothing.data());
-    Inputs derived = in;
-    derived.data = nothing;
-    if (!expand_label_with<Hash>(*in.salt, derived, salt.octets)) return false;
+  if (!in.salt) {
+    constants.by_nothing.sign(out, key);
+    return true;
   }
+  const bool usual = text_of(in.prefix) == kPrefix && text_of(in.label) == kDerived;
+  if (usual && in.salt->size() == Hash::kSize &&
+      CRYPTO_memcmp(in.salt->data(), constants.early.data(), Hash::kSize) == 0) {
+    constants.by_early->sign(out, key);
+    return true;
+  }
+  Inputs derived = in;
+  derived.data = constants.no_messages;
+  Secret<Hash> salt;
+  if (!expand_label_with<Hash>(*in.salt, derived, salt.octets)) return false;
   Hmac<Hash>(salt.octets).sign(out, key);
   return true;
 }
@@ -179,7 +148,7 @@ template <class Hash>
 void overhear(Bytes label, Bytes secret) noexcept {
   constexpr std::string_view kClient = "c ap traffic";
   constexpr std::string_view kServer = "s ap traffic";
-  const std::string_view name(reinterpret_cast<const char*>(label.data()), label.size());
+  const std::string_view name = text_of(label);
   if (secrets_tap == nullptr || (name != kClient && name != kServer)) return;
   TrafficSecrets& into = *secrets_tap;
   if (secret.size() > into.client.size()) return;
@@ -301,23 +270,25 @@ bool Derivation::set_mode(const OSSL_PARAM& param) noexcept {
   return true;
 }
 
-// OpenSSL's four names of each.
+// By any of OpenSSL's names for a digest. 0: it is another.
+std::size_t digest_size(const char* name) noexcept {
+  constexpr std::string_view kSha256 = "SHA2-256";  // what libssl says
+  constexpr std::string_view kSha384 = "SHA2-384";
+  if (name == kSha256) return Sha256::kSize;
+  if (name == kSha384) return Sha384::kSize;
+  const auto is = [name](std::initializer_list<const char*> names) {
+    return std::any_of(names.begin(), names.end(),
+                       [&](const char* each) { return OPENSSL_strcasecmp(name, each) == 0; });
+  };
+  if (is({"SHA2-256", "SHA256", "SHA-256", "2.16.840.1.101.3.4.2.1"})) return Sha256::kSize;
+  return is({"SHA2-384", "SHA384", "SHA-384", "2.16.840.1.101.3.4.2.2"}) ? Sha384::kSize : 0;
+}
+
 bool Derivation::set_digest(const OSSL_PARAM& param) noexcept {
   hash_size = 0;
   if (param.data_type != OSSL_PARAM_UTF8_STRING || param.data == nullptr) return false;
-  const auto is = [&](std::initializer_list<const char*> names) {
-    return std::any_of(names.begin(), names.end(), [&](const char* name) {
-      return OPENSSL_strcasecmp(static_cast<const char*>(param.data), name) == 0;
-    });
-  };
-  if (is({"SHA2-256", "SHA256", "SHA-256", "2.16.840.1.101.3.4.2.1"})) {
-    hash_size = Sha256::kSize;
-  } else if (is({"SHA2-384", "SHA384", "SHA-384", "2.16.840.1.101.3.4.2.2"})) {
-    hash_size = Sha384::kSize;
-  } else {
-    return refuse(PROV_R_DIGEST_NOT_ALLOWED);
-  }
-  return true;
+  hash_size = digest_size(static_cast<const char*>(param.data));
+  return hash_size != 0 || refuse(PROV_R_DIGEST_NOT_ALLOWED);
 }
 
 bool Derivation::set_one(const OSSL_PARAM& param) noexcept {
@@ -431,8 +402,9 @@ OSSL_DISPATCH entry(int id, Function* function) noexcept {
 }
 
 constexpr const char* kProviderName = "sallyport";
-constexpr const char* kDefinition = "provider=sallyport";
-constexpr const char* kQuery = "?provider=sallyport";
+// A query is hashed at each fetch, so ours is short. OpenSSL 3.0 knows no properties but its own.
+constexpr const char* kDefinition = "provider=sp";
+constexpr const char* kQuery = "?provider=sp";
 constexpr const char* kKdfName = "TLS13-KDF";
 
 const OSSL_ALGORITHM* provider_query(void*, int operation, int* no_cache) noexcept {
@@ -472,10 +444,15 @@ bool comes_from(const char* query, const char* name) noexcept {
 
 // Stands in for OpenSSL's own implementation alone. Another one is there by an operator's will, as
 // is a default query that ours does not answer. The fallback to the default provider is retained.
-bool register_provider() noexcept {
-  return comes_from(nullptr, "default") &&
-         OSSL_PROVIDER_add_builtin(nullptr, kProviderName, provider_start) == 1 &&
-         OSSL_PROVIDER_try_load(nullptr, kProviderName, 1) != nullptr && comes_from(kQuery, kProviderName);
+OSSL_PROVIDER* register_provider() noexcept {
+  if (!comes_from(nullptr, "default") ||
+      OSSL_PROVIDER_add_builtin(nullptr, kProviderName, provider_start) != 1) {
+    return nullptr;
+  }
+  OSSL_PROVIDER* made = OSSL_PROVIDER_try_load(nullptr, kProviderName, 1);
+  if (made == nullptr || comes_from(kQuery, kProviderName)) return made;
+  OSSL_PROVIDER_unload(made);
+  return nullptr;
 }
 
 }  // namespace
@@ -498,25 +475,23 @@ SecretsTap::SecretsTap(TrafficSecrets& into) noexcept {
 
 SecretsTap::~SecretsTap() {
   secrets_tap = nullptr;
+  remembered<Sha256>.forget();
+  remembered<Sha384>.forget();
 }
 
 const char* key_schedule_properties() noexcept {
-  static const bool registered = [] {
+  static OSSL_PROVIDER* const registered = [] {
     ERR_set_mark();
-    const bool done = register_provider();
+    OSSL_PROVIDER* made = register_provider();
     ERR_pop_to_mark();
-    return done;
+    return made;
   }();
-  return registered ? kQuery : nullptr;
+  return registered == nullptr ? nullptr : kQuery;
 }
 
 bool expand_label(std::size_t hash_size, std::span<const std::uint8_t> secret, std::string_view label,
                   std::span<std::uint8_t> out) noexcept {
-  static constexpr std::string_view kPrefix = "tls13 ";
-  const auto octets = [](std::string_view text) {
-    return Bytes(reinterpret_cast<const std::uint8_t*>(text.data()), text.size());
-  };
-  const Inputs in{std::nullopt, std::nullopt, octets(kPrefix), octets(label), {}};
+  const Inputs in{std::nullopt, std::nullopt, octets_of(kPrefix), octets_of(label), {}};
   if (hash_size == Sha256::kSize) return expand_label_with<Sha256>(secret, in, out);
   return hash_size == Sha384::kSize && expand_label_with<Sha384>(secret, in, out);
 }

@@ -4,6 +4,7 @@
 
 #include "client_rule.hpp"
 #include "engine.hpp"
+#include "key_schedule.hpp"
 #include "openssl.hpp"
 #include "staple_openssl.hpp"
 
@@ -50,7 +51,7 @@ std::shared_ptr<const ServerContext> ServerContext::make(std::shared_ptr<const P
   const std::shared_ptr<ServerContext> made(new ServerContext);
   made->policy_ = std::move(policy);
   made->keys_ = std::move(keys);
-  made->context_ = SSL_CTX_new(TLS_server_method());
+  made->context_ = SSL_CTX_new_ex(nullptr, key_schedule_properties(), TLS_server_method());
   if (made->context_ == nullptr) {
     notes.error("", "OpenSSL made no context: " + take_openssl_error());
     return nullptr;

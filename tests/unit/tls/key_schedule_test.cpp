@@ -223,6 +223,60 @@ TEST_CASE("key schedule: the same as OpenSSL's on random inputs", "[tls][key_sch
   }
 }
 
+// While a tap lives, the states after two secrets are remembered: none may be taken for another's.
+TEST_CASE("key schedule: secrets that come again under a tap", "[tls][key_schedule]") {
+  std::mt19937 random(5869);
+  TrafficSecrets heard;
+  for (const bool wide : {false, true}) {
+    const std::size_t hash_size = wide ? 48 : 32;
+    std::vector<Octets> secrets(4, Octets(hash_size, 1));
+    for (std::size_t i = 1; i < secrets.size(); ++i) secrets[i].back() = static_cast<std::uint8_t>(i);
+    for (int round = 0; round < 40; ++round) {
+      const SecretsTap tap(heard);
+      for (int turn = 0; turn < 8; ++turn) {
+        const Octets& secret = secrets[random() % secrets.size()];
+        KdfCall asked = expand(secret, "finished", {}, 16);
+        KdfCall taken = extract(secret, secret);
+        taken.size = hash_size;
+        asked.digest = taken.digest = wide ? "SHA384" : "SHA256";
+        CAPTURE(wide, round, turn);
+        CHECK(derive(our_query(), asked) == derive(kOpenssl, asked));
+        CHECK(derive(our_query(), taken) == derive(kOpenssl, taken));
+      }
+    }
+  }
+}
+
+// What follows from no secret is computed once; only under the words that it was computed for.
+TEST_CASE("key schedule: what is the same in every handshake", "[tls][key_schedule]") {
+  for (const std::string digest : {"SHA256", "SHA384"}) {
+    const std::size_t hash_size = digest == "SHA256" ? 32 : 48;
+    KdfCall first = extract({}, {});
+    first.digest = digest;
+    first.size = hash_size;
+    const auto early = derive(kOpenssl, first);
+    REQUIRE(early);
+    CHECK(derive(our_query(), first) == early);
+    for (const std::string label : {"derived", "derivec", "", "derived "}) {
+      for (const std::string prefix : {"tls13 ", "dtls13", ""}) {
+        for (const auto& key : {std::optional<Octets>(), std::optional<Octets>(Octets(32, 1))}) {
+          KdfCall second = extract(early, key);
+          second.digest = digest;
+          second.size = hash_size;
+          second.label = label;
+          second.prefix = prefix;
+          CAPTURE(digest, label, prefix, key.has_value());
+          CHECK(derive(our_query(), second) == derive(kOpenssl, second));
+        }
+      }
+    }
+    KdfCall other = extract(Octets(hash_size, 0), {});
+    other.digest = digest;
+    other.size = hash_size;
+    CHECK(derive(our_query(), other) == derive(kOpenssl, other));
+  }
+}
+
 TEST_CASE("key schedule: what cannot be done fails, as with OpenSSL's", "[tls][key_schedule]") {
   const Octets secret(32, 7);
   std::map<std::string, KdfCall> wrong;
@@ -427,8 +481,7 @@ TEST_CASE("key schedule: handshakes, and what the tap hears", "[tls][key_schedul
 }
 
 TEST_CASE("key schedule: two threads at once, each with its own tap", "[tls][key_schedule]") {
-  const auto run = [](int& good) {
-    KeySchedulePair pair;
+  const auto run = [](KeySchedulePair& pair, int& good) {
     for (int i = 0; i < 50; ++i) {
       TrafficSecrets heard;
       const auto log = pair.connect(&heard, i % 2 == 1);
@@ -440,8 +493,10 @@ TEST_CASE("key schedule: two threads at once, each with its own tap", "[tls][key
   };
   int first = 0;
   int second = 0;
-  std::thread other([&] { run(second); });
-  run(first);
+  KeySchedulePair here;
+  KeySchedulePair there;
+  std::thread other([&] { run(there, second); });
+  run(here, first);
   other.join();
   CHECK(first == 50);
   CHECK(second == 50);
