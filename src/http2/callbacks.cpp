@@ -28,6 +28,14 @@ bool ends_stream(const nghttp2_frame& frame) noexcept {
   return (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
 }
 
+// What makes a message malformed behind its head (RFC 9113 §8.1, §8.1.1).
+bool exceeds_due(const StreamState& s) noexcept {
+  return !s.head_done || (s.due.kind == http::BodySize::Kind::known && s.received > s.due.length);
+}
+bool falls_short(const StreamState& s) noexcept {
+  return !s.head_done || (s.due.kind == http::BodySize::Kind::known && s.received != s.due.length);
+}
+
 }  // namespace
 
 // ---- Arriving ---------------------------------------------------------------------------------
@@ -42,21 +50,31 @@ int Codec::Impl::begin_headers(const nghttp2_frame& frame) {
       return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     }
     streams_.insert(id);
-    reader_.begin(HeadReader::Section::request);
+    reader_.begin_request();
     head_of_ = id;
     return 0;
   }
   const StreamState* const s = streams_.find(id);
   if (s == nullptr) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-  const bool response = side_ == Side::upstream && !s->head_done;
-  reader_.begin(response ? HeadReader::Section::response : HeadReader::Section::trailers);
+  if (side_ == Side::upstream && !s->head_done) {
+    reader_.begin_response(s->tunnel);
+  } else {
+    reader_.begin_trailers(side_ == Side::client, s->host_told, s->due.kind == http::BodySize::Kind::known);
+  }
   return 0;
 }
 
 int Codec::Impl::field(const nghttp2_frame& frame, std::string_view name, std::string_view value) {
-  if (reader_.add(name, value)) return 0;
-  if (StreamState* const s = streams_.find(frame.hd.stream_id); s != nullptr)
-    fail_stream(*s, code::kEnhanceYourCalm, ErrorCode::head_too_large);
+  const HeadReader::Added added = reader_.add(name, value);
+  if (added == HeadReader::Added::taken) return 0;
+  if (StreamState* const s = streams_.find(frame.hd.stream_id); s != nullptr) {
+    if (added == HeadReader::Added::malformed) {
+      fail_stream(*s, code::kProtocolError, ErrorCode::malformed);
+    } else {
+      fail_stream(*s, code::kEnhanceYourCalm, ErrorCode::head_too_large);
+    }
+  }
+  // nghttp2 goes on with the section for its HPACK table, and is silent about it.
   return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 }
 
@@ -66,11 +84,7 @@ void Codec::Impl::frame_received(const nghttp2_frame& frame) {
       headers_received(frame);
       break;
     case NGHTTP2_DATA:
-      if (StreamState* const s = streams_.find(frame.hd.stream_id);
-          s != nullptr && ends_stream(frame) && !s->got_end) {
-        s->got_end = true;
-        if (!s->deaf) events_.on_data(s->id, {}, true);
-      }
+      if (ends_stream(frame)) data_ended(frame.hd.stream_id);
       break;
     case NGHTTP2_RST_STREAM:
       if (StreamState* const s = streams_.find(frame.hd.stream_id); s != nullptr) s->rst_received = true;
@@ -101,7 +115,6 @@ void Codec::Impl::headers_received(const nghttp2_frame& frame) {
   if (s == nullptr) return;
   const bool end = ends_stream(frame);
   if (end) s->got_end = true;
-  if (s->deaf) return;
   switch (reader_.section()) {
     case HeadReader::Section::request:
       request_received(*s, end);
@@ -110,7 +123,7 @@ void Codec::Impl::headers_received(const nghttp2_frame& frame) {
       response_received(*s, end);
       break;
     case HeadReader::Section::trailers:
-      trailers_received(*s);
+      trailers_received(*s, end);
       break;
   }
   reader_.trim();
@@ -123,6 +136,8 @@ void Codec::Impl::request_received(StreamState& s, bool end) {
       return;
     case HeadReader::Outcome::refused:
       s.head_done = s.deaf = true;
+      s.due = reader_.due();
+      s.host_told = reader_.host_told();
       announce(s);
       events_.on_bad_request(s.id, peer_error(reader_.problem()));
       return;
@@ -133,43 +148,46 @@ void Codec::Impl::request_received(StreamState& s, bool end) {
   http::RequestHead head = reader_.request();
   s.method = head.method;
   s.tunnel = !head.protocol().empty();
-  s.expected = head.body;
-  if (!reader_.has_priority()) share_bandwidth(s);
+  s.due = reader_.due();
+  s.host_told = reader_.host_told();
+  heed_priority(s);
   announce(s);
   events_.on_request(s.id, std::move(head), end);
 }
 
 void Codec::Impl::response_received(StreamState& s, bool end) {
-  switch (reader_.finish_response(s.method, s.tunnel, end)) {
+  switch (reader_.finish_response(s.method, end)) {
     case HeadReader::Outcome::reset:
       fail_stream(s, code::kProtocolError, ErrorCode::malformed);
       return;
     case HeadReader::Outcome::refused:
-      fail_stream(s, code::kCancel, reader_.problem());
-      return;
+      if (!s.deaf) fail_stream(s, code::kCancel, reader_.problem());
+      break;
     case HeadReader::Outcome::good:
       break;
   }
-  http::ResponseHead head = reader_.response();
-  if (head.informational() && ++s.informational > settings_.informational)
+  const http::ResponseHead& read = reader_.response();
+  s.head_done = !read.informational() || read.status == 101;
+  if (s.head_done) s.due = reader_.due();
+  if (s.deaf) return;
+  if (!s.head_done && ++s.informational > settings_.informational)
     return fail_stream(s, code::kEnhanceYourCalm, ErrorCode::interim_flood);
-  s.head_done = !head.informational() || head.status == 101;
-  s.expected = end ? http::BodySize{} : head.body;
-  events_.on_response(s.id, std::move(head), end);
+  events_.on_response(s.id, http::ResponseHead(read), end);
 }
 
-void Codec::Impl::trailers_received(StreamState& s) {
-  switch (reader_.finish_trailers()) {
+void Codec::Impl::trailers_received(StreamState& s, bool end) {
+  if (falls_short(s)) return fail_stream(s, code::kProtocolError, ErrorCode::malformed);
+  switch (reader_.finish_trailers(end, s.received)) {
     case HeadReader::Outcome::reset:
       fail_stream(s, code::kProtocolError, ErrorCode::malformed);
       return;
     case HeadReader::Outcome::refused:
-      fail_stream(s, code::kCancel, reader_.problem());
+      if (!s.deaf) fail_stream(s, code::kCancel, reader_.problem());
       return;
     case HeadReader::Outcome::good:
       break;
   }
-  events_.on_trailers(s.id, http::Fields(reader_.trailers()));
+  if (!s.deaf) events_.on_trailers(s.id, http::Fields(reader_.trailers()));
 }
 
 void Codec::Impl::data_received(StreamId id, std::span<const char> bytes, std::uint8_t flags) {
@@ -177,14 +195,23 @@ void Codec::Impl::data_received(StreamId id, std::span<const char> bytes, std::u
   nghttp2_session_consume_connection(session_.get(), bytes.size());
   data_left_ -= std::min(data_left_, static_cast<std::uint32_t>(bytes.size()));
   StreamState* const s = streams_.find(id);
-  if (s == nullptr || s->deaf) return;
+  if (s == nullptr) return;
   s->received += bytes.size();
+  if (exceeds_due(*s)) return fail_stream(*s, code::kProtocolError, ErrorCode::malformed);
+  if (s->deaf) return;
   // The end comes with the last octets when they can be told, which spares the receiver a call.
-  // A body that falls short of its content-length is nghttp2's to fail.
-  const bool whole = s->expected.kind != http::BodySize::Kind::known || s->received == s->expected.length;
-  const bool end = (flags & NGHTTP2_FLAG_END_STREAM) != 0 && data_left_ == 0 && whole;
+  const bool last = (flags & NGHTTP2_FLAG_END_STREAM) != 0 && data_left_ == 0;
+  const bool end = last && !falls_short(*s);
   s->got_end = end;
   events_.on_data(id, bytes, end);
+}
+
+void Codec::Impl::data_ended(StreamId id) {
+  StreamState* const s = streams_.find(id);
+  if (s == nullptr || s->got_end) return;
+  s->got_end = true;
+  if (falls_short(*s)) return fail_stream(*s, code::kProtocolError, ErrorCode::malformed);
+  if (!s->deaf) events_.on_data(id, {}, true);
 }
 
 // ---- Leaving ----------------------------------------------------------------------------------
@@ -291,7 +318,7 @@ void Codec::Impl::announce(StreamState& s) noexcept {
 
 void Codec::Impl::fail_stream(StreamState& s, std::uint32_t h2_code, ErrorCode why) noexcept {
   s.deaf = true;
-  s.why = peer_error(why, h2_code);
+  if (!s.why) s.why = peer_error(why, h2_code);
   s.out.clear();
   nghttp2_submit_rst_stream(session_.get(), NGHTTP2_FLAG_NONE, s.id, h2_code);
 }
@@ -325,8 +352,12 @@ base::Error Codec::Impl::closing_error(const StreamState& s, std::uint32_t h2_co
   return {};
 }
 
-void Codec::Impl::share_bandwidth(const StreamState& s) noexcept {
-  nghttp2_extpri priority{NGHTTP2_EXTPRI_DEFAULT_URGENCY, 1};
+// By RFC 9218's default the streams of one connection are served one after the other, and behind
+// an edge they belong to many people: a client that states nothing gets round robin.
+void Codec::Impl::heed_priority(const StreamState& s) noexcept {
+  Priority wish{NGHTTP2_EXTPRI_DEFAULT_URGENCY, true};
+  if (reader_.has_priority()) wish = reader_.priority().value_or(Priority{});
+  nghttp2_extpri priority{wish.urgency, wish.incremental ? 1 : 0};
   nghttp2_session_change_extpri_stream_priority(session_.get(), s.id, &priority, 0);
 }
 
@@ -373,13 +404,6 @@ const nghttp2_session_callbacks* Codec::Impl::callbacks() {
         c, [](nghttp2_session*, const nghttp2_frame* frame, const std::uint8_t* name, std::size_t name_length,
               const std::uint8_t* value, std::size_t value_length, std::uint8_t, void* user) {
           return static_cast<Impl*>(user)->field(*frame, text(name, name_length), text(value, value_length));
-        });
-    nghttp2_session_callbacks_set_on_invalid_header_callback(
-        c,
-        [](nghttp2_session*, const nghttp2_frame*, const std::uint8_t*, std::size_t, const std::uint8_t*,
-           std::size_t, std::uint8_t, void*) -> int {
-          // Without this nghttp2 drops the field in silence; with it it resets the stream.
-          return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
         });
     nghttp2_session_callbacks_set_on_frame_recv_callback(
         c, [](nghttp2_session*, const nghttp2_frame* frame, void* user) {

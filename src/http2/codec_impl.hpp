@@ -49,8 +49,9 @@ struct Codec::Impl {
   void headers_received(const nghttp2_frame& frame);
   void request_received(StreamState& s, bool end);
   void response_received(StreamState& s, bool end);
-  void trailers_received(StreamState& s);
+  void trailers_received(StreamState& s, bool end);
   void data_received(StreamId id, std::span<const char> bytes, std::uint8_t flags);
+  void data_ended(StreamId id);
   void frame_sent(const nghttp2_frame& frame);
   void frame_not_sent(const nghttp2_frame& frame, int library_error);
   void stream_closed(StreamId id, std::uint32_t h2_code);
@@ -78,10 +79,8 @@ struct Codec::Impl {
   [[nodiscard]] bool is_gone(StreamId id) const noexcept;
   [[nodiscard]] bool in_order(const FrameFacts& frame) noexcept;
   void resume(StreamState& s) noexcept;
-  // Round robin for a stream whose client stated no priority: by RFC 9218's default the streams
-  // of one connection would be served one after the other, and behind an edge they belong to
-  // many people.
-  void share_bandwidth(const StreamState& s) noexcept;
+  // Hands the request's priority (RFC 9218) on to nghttp2, which orders DATA by it.
+  void heed_priority(const StreamState& s) noexcept;
 
   const Side side_;
   const Settings settings_;

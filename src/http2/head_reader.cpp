@@ -16,20 +16,6 @@ namespace {
 constexpr std::size_t kAnswerable = 4;
 constexpr std::size_t kKeptText = 4 * 1024;
 
-// Concern one connection: malformed in HTTP/2, which has none of them (RFC 9113 §8.2.2).
-bool is_connection_specific(FieldId id) noexcept {
-  switch (id) {
-    case FieldId::connection:
-    case FieldId::keep_alive:
-    case FieldId::proxy_connection:
-    case FieldId::transfer_encoding:
-    case FieldId::upgrade:
-      return true;
-    default:
-      return false;
-  }
-}
-
 }  // namespace
 
 void HeadReader::begin(Section section) noexcept {
@@ -49,9 +35,26 @@ void HeadReader::begin(Section section) noexcept {
   }
   cookie_.clear();
   host_ = {};
-  content_length_ = bytes_ = count_ = 0;
+  due_ = {};
+  priority_.reset();
+  bytes_ = count_ = 0;
   problem_ = ErrorCode::none;
-  malformed_ = has_authority_ = has_host_ = has_cookie_ = has_content_length_ = has_priority_ = false;
+  has_authority_ = has_host_ = has_cookie_ = has_priority_ = false;
+}
+
+void HeadReader::begin_request() noexcept {
+  begin(Section::request);
+  rules_.begin_request(limits_.enable_connect_protocol);
+}
+
+void HeadReader::begin_response(bool tunnel) noexcept {
+  begin(Section::response);
+  rules_.begin_response(tunnel);
+}
+
+void HeadReader::begin_trailers(bool of_request, bool host_told, bool length_told) noexcept {
+  begin(Section::trailers);
+  rules_.begin_trailers(of_request, host_told, length_told);
 }
 
 void HeadReader::trim() noexcept {
@@ -66,27 +69,16 @@ void HeadReader::release() noexcept {
   host_ = {};
 }
 
-http::Fields& HeadReader::fields() noexcept {
-  switch (section_) {
-    case Section::request:
-      return request_.fields;
-    case Section::response:
-      return response_.fields;
-    case Section::trailers:
-      break;
-  }
-  return trailers_;
-}
-
 void HeadReader::refuse(ErrorCode code) noexcept {
   if (problem_ == ErrorCode::none) problem_ = code;
 }
 
-bool HeadReader::within_limits(std::string_view name, std::string_view value) noexcept {
+bool HeadReader::within_limits(std::string_view name, std::string_view value, FieldId id) noexcept {
   bytes_ += name.size() + value.size();
+  const bool pseudo = name.front() == ':';
   // One Cookie field may come in any number of crumbs; `bytes_` bounds them.
-  if (name.front() != ':' && (name != "cookie" || !has_cookie_)) ++count_;
-  const bool target = name == ":path";
+  if (!pseudo && (id != FieldId::cookie || !has_cookie_)) ++count_;
+  const bool target = pseudo && name == ":path";
   if (target && value.size() > limits_.target_bytes) refuse(ErrorCode::uri_too_long);
   const bool field_fits = target || name.size() + value.size() <= limits_.field_bytes;
   if (!field_fits || bytes_ > limits_.head_bytes || count_ > limits_.fields)
@@ -94,19 +86,24 @@ bool HeadReader::within_limits(std::string_view name, std::string_view value) no
   return problem_ == ErrorCode::none;
 }
 
-bool HeadReader::add(std::string_view name, std::string_view value) {
-  if (!within_limits(name, value)) {
-    return bytes_ + count_ * kFieldOverhead <=
-           kAnswerable * (limits_.head_bytes + limits_.fields * kFieldOverhead);
+HeadReader::Added HeadReader::add(std::string_view name, std::string_view value) {
+  const bool pseudo = name.starts_with(':');
+  const FieldId id = pseudo ? FieldId::other : http::field_id(name);
+  switch (rules_.judge(name, value, id)) {
+    case SectionRules::Verdict::malformed:
+      return Added::malformed;
+    case SectionRules::Verdict::dropped:
+      return Added::taken;
+    case SectionRules::Verdict::fine:
+      break;
   }
-  if (name.front() == ':') {
+  if (!within_limits(name, value, id)) {
+    const std::size_t most = kAnswerable * (limits_.head_bytes + limits_.fields * kFieldOverhead);
+    return bytes_ + count_ * kFieldOverhead <= most ? Added::taken : Added::flood;
+  }
+  if (pseudo) {
     add_pseudo(name, value);
-    return true;
-  }
-  const FieldId id = http::field_id(name);
-  if (is_connection_specific(id)) {
-    malformed_ = true;
-    return true;
+    return Added::taken;
   }
   switch (section_) {
     case Section::request:
@@ -119,15 +116,12 @@ bool HeadReader::add(std::string_view name, std::string_view value) {
       trailers_.add(name, value, id);
       break;
   }
-  return true;
+  return Added::taken;
 }
 
 void HeadReader::add_pseudo(std::string_view name, std::string_view value) {
   if (section_ == Section::response) {
-    // Three digits, as nghttp2 saw to.
-    std::uint16_t status = 0;
-    for (const char c : value) status = static_cast<std::uint16_t>(status * 10 + (c - '0'));
-    response_.status = status;
+    response_.status = rules_.status();
     return;
   }
   if (name == ":method") {
@@ -154,8 +148,7 @@ void HeadReader::add_request_field(std::string_view name, std::string_view value
       add_cookie(value);
       return;
     case FieldId::content_length:
-      add_content_length(value);
-      return;
+      return;  // the rules keep it
     case FieldId::te:
       request_.trailers_ok = true;
       return;
@@ -168,20 +161,18 @@ void HeadReader::add_request_field(std::string_view name, std::string_view value
       }
       break;
     default:
-      has_priority_ = has_priority_ || (id == FieldId::other && name == "priority");
+      if (id == FieldId::other && name == "priority") add_priority(value);
   }
   request_.fields.add(name, value, id);
 }
 
 void HeadReader::add_response_field(std::string_view name, std::string_view value, FieldId id) {
   switch (id) {
-    case FieldId::content_length:
-      add_content_length(value);
-      return;
+    case FieldId::content_length:  // the rules keep it
     case FieldId::te:
     case FieldId::http2_settings:
     case FieldId::host:
-      return;  // mean nothing in a response
+      return;  // the others mean nothing in a response
     default:
       response_.fields.add(name, value, id);
   }
@@ -196,14 +187,11 @@ void HeadReader::add_cookie(std::string_view crumb) {
   if (cookie_.size() > limits_.field_bytes) refuse(ErrorCode::head_too_large);
 }
 
-void HeadReader::add_content_length(std::string_view value) noexcept {
-  const auto length = http::parse_content_length(value);
-  if (!length || has_content_length_) {
-    malformed_ = true;
-    return;
-  }
-  content_length_ = *length;
-  has_content_length_ = true;
+// Several lines are one dictionary; if one cannot be read, none counts.
+void HeadReader::add_priority(std::string_view line) noexcept {
+  const auto so_far = has_priority_ ? priority_ : std::optional(Priority{});
+  has_priority_ = true;
+  if (so_far) priority_ = read_priority(line, *so_far);
 }
 
 // Host says the same as :authority, or stands in for it (RFC 9113 §8.3.1).
@@ -225,9 +213,11 @@ void HeadReader::lower_authority() {
 }
 
 HeadReader::Outcome HeadReader::finish_request(bool end) {
-  if (malformed_) return Outcome::reset;
+  const std::optional<std::uint64_t> length = rules_.length();
+  if (!rules_.is_request() || (end && length.value_or(0) != 0)) return Outcome::reset;
+  if (length) due_ = {http::BodySize::Kind::known, *length};
   if (problem_ != ErrorCode::none) return Outcome::refused;
-  if (!settle_authority() || (end && content_length_ != 0)) return Outcome::reset;
+  if (!settle_authority()) return Outcome::reset;
 
   const bool connect = request_.method == http::Method::connect;
   if (connect) {
@@ -237,7 +227,6 @@ HeadReader::Outcome HeadReader::finish_request(bool end) {
       return Outcome::refused;
     }
     request_.method = http::Method::get;
-    has_content_length_ = false;
   }
   const bool https = http::equals_ignoring_case(request_.scheme(), "https");
   if (!https && !http::equals_ignoring_case(request_.scheme(), "http")) {
@@ -245,42 +234,38 @@ HeadReader::Outcome HeadReader::finish_request(bool end) {
     return Outcome::refused;
   }
   request_.set_scheme(https ? "https" : "http");
-  if (!http::is_authority(request_.authority()) || !http::is_target(request_.method, request_.target())) {
+  if (!rules_.authority_serves() || !rules_.target_serves()) {
     refuse(ErrorCode::malformed);
     return Outcome::refused;
   }
   lower_authority();
   if (!cookie_.empty()) request_.fields.add(FieldId::cookie, cookie_);
-  if (has_content_length_) {
-    request_.body = {http::BodySize::Kind::known, content_length_};
-  } else if (!end && !connect) {
-    request_.body = {http::BodySize::Kind::unknown, 0};
-  }
+  if (connect) return Outcome::good;
+  if (length || !end) request_.body = length ? due_ : http::BodySize{http::BodySize::Kind::unknown, 0};
   return Outcome::good;
 }
 
-HeadReader::Outcome HeadReader::finish_response(http::Method method, bool tunnel, bool end) {
-  if (malformed_ || response_.status < 100) return Outcome::reset;
+HeadReader::Outcome HeadReader::finish_response(http::Method method, bool end) {
+  const std::uint16_t status = rules_.status();
+  const std::optional<std::uint64_t> length = rules_.length();
+  const bool opens_tunnel = method == http::Method::connect && status >= 200 && status < 300;
+  const bool bodiless = opens_tunnel ? status == 204 : http::is_bodiless(method, status);
+  // An interim response announces another.
+  if (status == 0 || (end && (status < 200 || (!bodiless && length.value_or(0) != 0)))) return Outcome::reset;
+  if (bodiless || length) due_ = {http::BodySize::Kind::known, bodiless ? 0 : *length};
   if (problem_ != ErrorCode::none) return Outcome::refused;
-  if (tunnel && response_.status >= 200 && response_.status < 300) {
+  if (opens_tunnel) {
     response_.status = 101;
-    return Outcome::good;
-  }
-  if (http::is_bodiless(method, response_.status)) {
-    if (has_content_length_) response_.body = {http::BodySize::Kind::known, content_length_};
-    return Outcome::good;
-  }
-  if (end && content_length_ != 0) return Outcome::reset;
-  if (has_content_length_) {
-    response_.body = {http::BodySize::Kind::known, content_length_};
-  } else if (!end) {
+  } else if (length) {
+    response_.body = {http::BodySize::Kind::known, *length};
+  } else if (!bodiless && !end) {
     response_.body = {http::BodySize::Kind::unknown, 0};
   }
   return Outcome::good;
 }
 
-HeadReader::Outcome HeadReader::finish_trailers() {
-  if (malformed_) return Outcome::reset;
+HeadReader::Outcome HeadReader::finish_trailers(bool end, std::uint64_t received) {
+  if (!end || rules_.length().value_or(received) != received) return Outcome::reset;
   if (problem_ != ErrorCode::none) return Outcome::refused;
   http::strip_forbidden_trailers(trailers_);
   return Outcome::good;

@@ -39,6 +39,9 @@ OptionPointer make_option(const Settings& settings) {
   OptionPointer option(raw);
   nghttp2_option_set_no_auto_window_update(raw, 1);
   nghttp2_option_set_no_closed_streams(raw, 1);
+  // What makes a message (RFC 9113 §8) is ours to judge: section_rules.hpp, and callbacks.cpp for
+  // what goes beyond one field section.
+  nghttp2_option_set_no_http_messaging(raw, 1);
   nghttp2_option_set_max_send_header_block_length(raw, kMostHeadSent);
   nghttp2_option_set_max_deflate_dynamic_table_size(raw, settings.header_table);
   if (&nghttp2_option_set_max_continuations != nullptr)

@@ -19,7 +19,7 @@ struct StreamState {
   http::Method method = http::Method::get;  // of the request, to judge its response
   base::Buffer out;                         // taken by send_data() and not framed
   http::Fields out_trailers;
-  http::BodySize expected;          // of what arrives
+  http::BodySize due;               // how much DATA must come, if that is known
   std::uint64_t received = 0;       // octets of that
   std::uint32_t informational = 0;  // 1xx heads that arrived
   base::Error why;                  // what we reset it for
@@ -27,6 +27,7 @@ struct StreamState {
   bool tunnel = false;              // an extended CONNECT
   bool deaf = false;                // what arrives is dropped
   bool head_done = false;           // the (final) head arrived
+  bool host_told = false;           // ... and had a Host
   bool got_end = false;             // the end was told
   bool deferred = false;            // nghttp2 waits for send_data()
   bool out_end = false;             // the caller ended its message

@@ -12,6 +12,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const unsigned choice = data[0];
   const std::string input(reinterpret_cast<const char*>(data) + 1, size - 1);
   fuzz::Sink sink(Side::upstream);
+  fuzz::Witness witness(Side::upstream);
+  sink.witness = &witness;
   // SETTINGS with ENABLE_CONNECT_PROTOCOL.
   fuzz::feed(sink, std::string("\0\0\6\4\0\0\0\0\0\0\10\0\0\0\1", 15), 0);
   http::RequestHead head;
@@ -26,6 +28,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   head.set_protocol("websocket");
   (void)sink.codec.open_request(head, false);
   sink.pump();
+  const std::string_view method = sink.head_requests ? "HEAD" : "GET";
+  witness.asked(method, true);
+  witness.asked(method, false);
+  witness.asked("CONNECT", false);
   fuzz::feed(sink, input, choice >> 1);
   return 0;
 }

@@ -14,6 +14,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::string input(reinterpret_cast<const char*>(data) + 1, size - 1);
   if ((choice & 1U) != 0) input.insert(0, std::string(kClientPreface) + std::string("\0\0\0\4\0\0\0\0\0", 9));
   fuzz::Sink sink(Side::client);
+  fuzz::Witness witness(Side::client);
+  sink.witness = &witness;
   fuzz::feed(sink, input, choice >> 1);
   return 0;
 }

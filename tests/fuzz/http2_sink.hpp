@@ -1,18 +1,21 @@
 // What the HTTP/2 fuzz targets share: a codec whose events are answered, with the codec's
-// promises checked: a stream is announced once, ends once, is silent after its end, and gets no
-// more data than its window.
+// promises checked: a stream is announced once, ends once, is silent after its end, gets no more
+// data than its window, and nothing that a witness refused.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
 
 #include "sallyport/http/semantics.hpp"
 #include "sallyport/http2/codec.hpp"
+
+#include "http2_witness.hpp"
 
 namespace sallyport::http2::fuzz {
 
@@ -25,6 +28,7 @@ class Sink final : public Codec::Events {
   explicit Sink(Side side, const Settings& settings = limits()) : codec(side, settings, *this) {}
 
   bool head_requests = false;  // what we asked for were HEADs
+  Witness* witness = nullptr;  // of what is fed, if there is one
 
   static Settings limits() {
     Settings s;
@@ -49,12 +53,13 @@ class Sink final : public Codec::Events {
     Stream& s = streams_[id];
     s.length = head.body;
     s.ended = end;
+    compare(id, s, true);
     if (id % 8 == 5) codec.reset(id, code::kCancel);
     respond(id);
   }
   void on_bad_request(StreamId id, const base::Error& error) override {
     must(begin(id) && static_cast<bool>(error));
-    streams_[id].ended = true;
+    streams_[id].ended = streams_[id].refused = true;
     respond(id);
   }
   void on_response(StreamId id, http::ResponseHead&& head, bool end) override {
@@ -65,12 +70,14 @@ class Sink final : public Codec::Events {
     // A bodiless response states the length of what it leaves out.
     if (!end && !head_requests && head.status != 304) s.length = head.body;
     s.ended = end;
+    compare(id, s, true);
     must(s.final_head || !end);
   }
   void on_data(StreamId id, std::span<const char> bytes, bool end) override {
     Stream& s = alive(id);
     s.received += bytes.size();
     s.ended = end;
+    compare(id, s, false);
     if (s.length.kind == http::BodySize::Kind::known)
       must(s.received <= s.length.length && (!end || s.received == s.length.length));
     if (id % 4 == 1) {
@@ -83,6 +90,7 @@ class Sink final : public Codec::Events {
     Stream& s = alive(id);
     check(trailers);
     s.ended = true;
+    compare(id, s, true);
   }
   void on_sent(StreamId id, std::size_t n) override { must(n > 0 && !streams_[id].closed); }
   void on_stream_closed(StreamId id, const base::Error&) override {
@@ -95,16 +103,25 @@ class Sink final : public Codec::Events {
   void on_settings() override {}
   void on_goaway(StreamId, std::uint32_t) override {}
 
+  // Heads and trailers that came out; nothing for a request that was refused as a whole.
+  std::optional<int> sections(StreamId id) const {
+    const auto found = streams_.find(id);
+    if (found == streams_.end()) return 0;
+    return found->second.refused ? std::nullopt : std::optional(found->second.sections);
+  }
+
   Codec codec;
 
  private:
   struct Stream {
     http::BodySize length;
     std::uint64_t received = 0;
+    int sections = 0;
     bool announced = false;
     bool final_head = false;
     bool ended = false;
     bool closed = false;
+    bool refused = false;
   };
 
   bool begin(StreamId id) { return id % 2 == 1 && !std::exchange(streams_[id].announced, true); }
@@ -112,6 +129,12 @@ class Sink final : public Codec::Events {
     Stream& s = streams_[id];
     must(!s.ended && !s.closed);
     return s;
+  }
+  void compare(StreamId id, Stream& s, bool section) {
+    if (section) ++s.sections;
+    if (witness == nullptr || !witness->attends()) return;
+    const Witness::Stream& seen = (*witness)[id];
+    must(s.sections <= seen.sections && s.received <= seen.octets && (!s.ended || seen.ended));
   }
   static void check(const http::Fields& fields) {
     fields.for_each([](const http::Fields::Field& f) {
@@ -139,6 +162,7 @@ inline void feed(Sink& sink, std::string_view input, std::size_t piece) {
   std::size_t round = 0;
   while (!input.empty()) {
     const std::size_t n = piece == 0 ? input.size() : std::min(piece, input.size());
+    if (sink.witness != nullptr) sink.witness->hears(input.substr(0, n));
     const bool over = sink.codec.receive({input.data(), n}).has_error();
     if (++round % 3 == 0 || over) sink.pump();
     must(!over || sink.codec.failure());
