@@ -166,6 +166,14 @@ char* Fields::adopt(std::span<const char> block, std::uint32_t& offset) {
 }
 
 void Fields::add(std::string_view name, std::string_view value, FieldId id) {
+  if (!in_arena(name) && !in_arena(value)) {
+    const auto at = static_cast<std::uint32_t>(text_.size());
+    const auto name_length = static_cast<std::uint32_t>(name.size());
+    text_.append(name);
+    text_.append(value);
+    add_slices({at, name_length}, {at + name_length, static_cast<std::uint32_t>(value.size())}, id);
+    return;
+  }
   // The value may be a view into this arena, which the name's copy may move.
   const bool inside = in_arena(value);
   const std::size_t from = inside ? static_cast<std::size_t>(value.data() - text_.data()) : 0;

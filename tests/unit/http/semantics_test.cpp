@@ -37,6 +37,29 @@ TEST_CASE("tokens are made of tchars, values of anything but controls") {
   CHECK_FALSE(is_field_value("a\t"));
 }
 
+TEST_CASE(
+    "an octet that may not stand in a value or a target is found wherever it is, in a text of any length") {
+  for (std::size_t length = 1; length <= 40; ++length) {
+    const std::string sound = "/" + std::string(length - 1, 'a');
+    CHECK(is_field_value(sound));
+    CHECK(is_origin_target(sound));
+    for (std::size_t at = 0; at < length; ++at) {
+      for (int i = 0; i < 256; ++i) {
+        std::string text = sound;
+        text[at] = static_cast<char>(i);
+        const bool outer = at == 0 || at + 1 == length;
+        const bool value = i == 9 || i == 32 ? !outer : i > 32 && i != 127;
+        const bool target = at == 0 ? i == '/' : i > 32 && i < 127 && i != '#';
+        if (is_field_value(text) != value || is_origin_target(text) != target) {
+          INFO(length << " octets, " << i << " at " << at);
+          CHECK(is_field_value(text) == value);
+          CHECK(is_origin_target(text) == target);
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("lists are split at commas, without empty elements") {
   std::string seen;
   CHECK(each_item(" a ,, b\t,c, ", [&](std::string_view item) {
