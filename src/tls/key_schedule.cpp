@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <initializer_list>
 #include <new>
 #include <optional>
 
@@ -402,9 +403,10 @@ OSSL_DISPATCH entry(int id, Function* function) noexcept {
 }
 
 constexpr const char* kProviderName = "sallyport";
-// A query is hashed at each fetch, so ours is short. OpenSSL 3.0 knows no properties but its own.
-constexpr const char* kDefinition = "provider=sp";
-constexpr const char* kQuery = "?provider=sp";
+// A query replaces what OpenSSL's configuration says of the same property, such as "?provider=tpm2",
+// and is hashed at each fetch: ours names another one, and is short. OpenSSL 3.0 knows six.
+constexpr const char* kDefinition = "provider=sallyport,version=sp";
+constexpr const char* kQuery = "?version=sp";
 constexpr const char* kKdfName = "TLS13-KDF";
 
 const OSSL_ALGORITHM* provider_query(void*, int operation, int* no_cache) noexcept {

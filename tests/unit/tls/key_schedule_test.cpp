@@ -140,6 +140,25 @@ TEST_CASE("key schedule: whoever asks for it gets it, and nobody else", "[tls][k
   EVP_MD_free(digest);
 }
 
+TEST_CASE("key schedule: what OpenSSL's configuration prefers stays in force", "[tls][key_schedule]") {
+  REQUIRE(our_query() != nullptr);
+  REQUIRE(EVP_set_default_properties(nullptr, "provider=default") == 1);
+  CHECK(provider_of(our_query()) == "default");
+  REQUIRE(EVP_set_default_properties(nullptr, "fips=yes") == 1);
+  CHECK(provider_of(our_query()) == "none");
+  // Were ours about "provider" too, this one would be lost for all that libssl asks for.
+  REQUIRE(EVP_set_default_properties(nullptr, "provider!=default") == 1);
+  EVP_MD* digest = EVP_MD_fetch(nullptr, "SHA2-512", our_query());
+  CHECK(digest == nullptr);
+  EVP_MD_free(digest);
+  CHECK(provider_of(our_query()) == "sallyport");
+  REQUIRE(EVP_set_default_properties(nullptr, "?provider=tpm2") == 1);
+  CHECK(provider_of(our_query()) == "sallyport");
+  REQUIRE(EVP_set_default_properties(nullptr, "") == 1);
+  CHECK(provider_of(our_query()) == "sallyport");
+  ERR_clear_error();
+}
+
 // RFC 8448 §3, "Simple 1-RTT Handshake".
 TEST_CASE("key schedule: RFC 8448's trace", "[tls][key_schedule]") {
   const Octets early = from_hex("33ad0a1c607ec03b09e6cd9893680ce210adf300aa1f2660e1b22e10f170f92a");
