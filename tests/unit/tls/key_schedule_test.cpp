@@ -416,8 +416,8 @@ std::string in_hex(std::span<const std::uint8_t> octets) {
 // A server that uses our key schedule, and a client of OpenSSL's own, over memory.
 class KeySchedulePair {
  public:
-  explicit KeySchedulePair(const char* suites = "TLS_AES_128_GCM_SHA256") {
-    identity_ = issue(Wanted{});
+  explicit KeySchedulePair(const char* suites = "TLS_AES_128_GCM_SHA256", const Wanted& certificate = {})
+      : identity_(issue(certificate)) {
     server_context_.reset(SSL_CTX_new_ex(nullptr, key_schedule_properties(), TLS_server_method()));
     client_context_.reset(SSL_CTX_new(TLS_client_method()));
     SSL_CTX_use_certificate(server_context_.get(), identity_.certificate.get());
@@ -425,6 +425,8 @@ class KeySchedulePair {
     SSL_CTX_set_ciphersuites(client_context_.get(), suites);
     SSL_CTX_set_keylog_callback(client_context_.get(), keep_line);
   }
+
+  [[nodiscard]] SSL_CTX* client() const { return client_context_.get(); }
 
   // Empty: it failed.
   [[nodiscard]] std::optional<KeyLog> connect(TrafficSecrets* heard, bool resume = false) {
@@ -496,6 +498,33 @@ TEST_CASE("key schedule: handshakes, and what the tap hears", "[tls][key_schedul
     REQUIRE(pair.connect(nullptr, true));
     CHECK(heard.size == 0);
     CHECK_FALSE(heard.has_client);
+  }
+}
+
+// All that libssl looks up for such a context is looked up by our query.
+TEST_CASE("key schedule: other keys, groups and TLS 1.2 work as before", "[tls][key_schedule]") {
+  const Owned<EVP_PKEY> edwards(EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519"));
+  std::map<std::string, Wanted> certificates;
+  certificates["rsa"].rsa = true;
+  certificates["p-384"].curve = "P-384";
+  certificates["ed25519"].key = edwards.get();
+  certificates["ed25519"].digest = nullptr;
+  for (const auto& [name, certificate] : certificates) {
+    KeySchedulePair pair("TLS_AES_128_GCM_SHA256", certificate);
+    for (const char* group : {"X25519", "P-256", "P-384", "X448", "ffdhe2048"}) {
+      CAPTURE(name, group);
+      REQUIRE(SSL_CTX_set1_groups_list(pair.client(), group) == 1);
+      TrafficSecrets heard;
+      CHECK(pair.connect(&heard));
+      CHECK(heard.size == 32);
+    }
+    REQUIRE(SSL_CTX_set1_groups_list(pair.client(), "X25519:P-384") == 1);
+    SSL_CTX_set_max_proto_version(pair.client(), TLS1_2_VERSION);
+    CAPTURE(name);
+    TrafficSecrets heard;
+    CHECK(pair.connect(&heard));
+    CHECK(pair.connect(&heard, true));
+    CHECK(heard.size == 0);
   }
 }
 
