@@ -57,12 +57,14 @@ function(sallyport_room name)
   target_link_libraries(room_${name} ${scope} ${arg_ROOMS} ${arg_LIBRARIES})
 endfunction()
 
-# The rooms whose headers a fuzz target includes.
+# The rooms whose headers a fuzz target includes; it sees their private headers, too.
 function(sallyport_link_fuzzed_rooms target source)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${source})
   file(STRINGS ${source} includes REGEX "#include \"sallyport/")
   foreach(include ${includes})
     string(REGEX REPLACE ".*\"sallyport/([a-z0-9_]+)/.*" "room_\\1" room "${include}")
     target_link_libraries(${target} PRIVATE ${room})
+    string(REPLACE "room_" "" folder "${room}")
+    target_include_directories(${target} PRIVATE ${CMAKE_SOURCE_DIR}/src/${folder})
   endforeach()
 endfunction()

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstring>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -145,15 +146,26 @@ void SocketIo::hold() noexcept {
 }
 
 void SocketIo::append(std::span<const char> bytes) {
-  if (!is_open() || write_error_ != 0) return;
+  const std::span<char> room = prepare(bytes.size());
+  if (room.empty()) return;
+  std::memcpy(room.data(), bytes.data(), bytes.size());
+  commit(bytes.size());
+}
+
+std::span<char> SocketIo::prepare(std::size_t n) {
+  if (!is_open() || write_error_ != 0) return {};
   idle_ = false;
-  const std::size_t wanted = out_.size() + bytes.size();
+  const std::size_t wanted = out_.size() + n;
   if (wanted > kOwnOut && out_.capacity() < wanted && out_.capacity() < Loop::kWriteBlock) {
     base::Buffer block = loop_.lend_write_block();
     block.append(out_.data());
     out_ = std::move(block);
   }
-  out_.append(bytes);
+  return out_.prepare(n);
+}
+
+void SocketIo::commit(std::size_t n) noexcept {
+  out_.commit(n);
   schedule();
 }
 

@@ -36,6 +36,7 @@ Engine::Engine(SSL_CTX* context, net::SocketIo& io, bool server) : io_(io) {
     SSL_set_connect_state(ssl.get());
   }
   ssl_ = std::move(ssl);
+  secrets_ = std::make_unique<TrafficSecrets>();
 }
 
 Engine::~Engine() {
@@ -91,6 +92,7 @@ void Engine::note_error(int result) noexcept {
 
 Engine::Step Engine::handshake() noexcept {
   ERR_clear_error();
+  const SecretsTap tap(*secrets_);
   const int result = SSL_do_handshake(ssl_.get());
   if (result == 1) return Step::done;
   if (SSL_get_error(ssl_.get(), result) == SSL_ERROR_WANT_READ) return Step::want_read;
@@ -104,6 +106,7 @@ bool Engine::drained() const noexcept {
 }
 
 Engine::Read Engine::read(std::span<char> room) noexcept {
+  if (records_ != nullptr) return records_->read(in_, room);
   Read done;
   forget_errors();
   while (done.size < room.size()) {
@@ -112,6 +115,7 @@ Engine::Read Engine::read(std::span<char> room) noexcept {
     if (result == 1) {
       done.size += n;
       if (!drained()) continue;
+      take_over();
       done.end = End::want_read;
       return done;
     }
@@ -134,6 +138,7 @@ Engine::Read Engine::read(std::span<char> room) noexcept {
 
 bool Engine::write(std::span<const char> bytes) noexcept {
   if (bytes.empty()) return true;
+  if (records_ != nullptr) return records_->write(bytes);
   forget_errors();
   std::size_t n = 0;
   const int result = SSL_write_ex(ssl_.get(), bytes.data(), bytes.size(), &n);
@@ -143,14 +148,17 @@ bool Engine::write(std::span<const char> bytes) noexcept {
 }
 
 void Engine::close_notify() noexcept {
+  if (records_ != nullptr) return records_->close_notify();
   ERR_clear_error();
   SSL_shutdown(ssl_.get());
   ERR_clear_error();
 }
 
 std::int32_t Engine::last_alert() const noexcept {
-  if (alert_received_ && *alert_received_ != 0) return *alert_received_;
-  return alert_sent_.value_or(0);
+  const auto received = records_ == nullptr ? alert_received_ : records_->alert_received();
+  const auto sent = records_ == nullptr ? alert_sent_ : records_->alert_sent();
+  if (received && *received != 0) return *received;
+  return sent.value_or(0);
 }
 
 void Engine::expect_sni(SniState state, std::string_view name) noexcept {
@@ -162,16 +170,60 @@ void Engine::settle() noexcept {
   expected_name_ = {};
   certificates_ = {};
   error_ = 0;
+  settled_ = final_keys_ = true;
+  const bool server = SSL_is_server(ssl_.get()) == 1;
+  if (!can_take_over()) secrets_.reset();
+  if (server) take_over();
+}
+
+bool Engine::can_take_over() const noexcept {
+  if (SSL_version(ssl_.get()) != TLS1_3_VERSION || !secrets_->has_client || !secrets_->has_server)
+    return false;
+  const RecordSuite* const suite =
+      record_suite(SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(ssl_.get())));
+  return suite != nullptr && suite->hash_size == secrets_->size;
+}
+
+// Between two records: OpenSSL reads one at a time, so what it has not read begins with the next. A server's
+// handshake has left it the tickets to write. A client's goes on to read tickets, which come ahead of the
+// first data as a rule.
+void Engine::take_over() noexcept {
+  if (!settled_ || secrets_ == nullptr || SSL_has_pending(ssl_.get()) != 0) return;
+  const std::unique_ptr<TrafficSecrets> secrets = std::move(secrets_);
+  SSL* const ssl = ssl_.get();
+  const bool server = SSL_is_server(ssl) == 1;
+  RecordLayer::Start start{record_suite(SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(ssl))),
+                           server ? secrets->client : secrets->server,
+                           server ? secrets->server : secrets->client};
+  start.server = server;
+  start.read = read_;
+  start.written = written_;
+  // RFC 6066 §4: 1 is 512 octets, 4 is 4,096.
+  if (const int asked = SSL_SESSION_get_max_fragment_length(SSL_get_session(ssl)); asked != 0)
+    start.most_plain = std::size_t{256} << asked;
+  records_ = std::make_unique<RecordLayer>(start, static_cast<RecordSink&>(*this));
+  SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+  ssl_.reset();
+}
+
+std::span<char> Engine::prepare(std::size_t n) {
+  return io_.prepare(n);
+}
+
+void Engine::commit(std::size_t n) {
+  io_.commit(n);
 }
 
 void Engine::watch_server(SSL_CTX* context) {
   SSL_CTX_set_info_callback(context, &Engine::on_info);
+  SSL_CTX_set_msg_callback(context, &Engine::on_message);
   SSL_CTX_set_client_hello_cb(context, &Engine::on_client_hello, nullptr);
   SSL_CTX_set_session_ticket_cb(context, &Engine::on_ticket, nullptr, nullptr);
 }
 
 void Engine::watch_client(SSL_CTX* context) {
   SSL_CTX_set_info_callback(context, &Engine::on_info);
+  SSL_CTX_set_msg_callback(context, &Engine::on_message);
   SSL_CTX_sess_set_new_cb(context, &Engine::on_new_session);
 }
 
@@ -183,7 +235,20 @@ void Engine::on_info(const SSL* ssl, int where, int value) {
   } else if (where == SSL_CB_ACCEPT_LOOP && !self.flight_sent_) {
     const OSSL_HANDSHAKE_STATE state = SSL_get_state(ssl);
     self.flight_sent_ = state == TLS_ST_SW_SRVR_DONE || state == TLS_ST_SW_FINISHED;
+    self.final_keys_ = state == TLS_ST_SW_FINISHED;
   }
+}
+
+// Each record is told as it is sealed, and when the header of one has come.
+void Engine::on_message(int written, int, int type, const void* bytes, std::size_t size, SSL* ssl, void*) {
+  Engine& self = of(ssl);
+  if (type == SSL3_RT_HEADER) {
+    if (written == 1 && self.final_keys_) ++self.written_;
+    if (written == 0 && self.settled_) ++self.read_;
+  }
+  // The secrets that we know are not those of now.
+  const bool handshake = type == SSL3_RT_HANDSHAKE && size != 0 && self.settled_;
+  if (handshake && *static_cast<const std::uint8_t*>(bytes) == SSL3_MT_KEY_UPDATE) self.secrets_.reset();
 }
 
 int Engine::on_verify(int ok, X509_STORE_CTX* verification) {

@@ -1,6 +1,7 @@
-// One SSL object over a custom BIO: reads from a view of ciphertext that is handed in, writes
-// into the socket's queue, and remembers what a verdict wants to know. No callback of ours is
-// called by it. Owned by its Stream; private to tls.
+// A connection's TLS: the handshake by an SSL object over a custom BIO, which reads from a view of
+// ciphertext that is handed in, writes into the socket's queue, and remembers what a verdict wants to
+// know; then the records, by our own record layer where it can take over, else by the SSL object as
+// well. No callback of ours is called by it. Owned by its Stream; private to tls.
 //
 // The error queue is per thread and shared by all connections of a worker: it is emptied before
 // each call, so that nobody is judged by another's error.
@@ -20,20 +21,19 @@
 #include "sallyport/tls/hello.hpp"
 #include "sallyport/tls/server_context.hpp"
 
+#include "key_schedule.hpp"
 #include "openssl.hpp"
+#include "record_layer.hpp"
 
 namespace sallyport::tls {
 
 class ClientSession;
 
-class Engine {
+class Engine final : private RecordSink {
  public:
   enum class Step : std::uint8_t { done, want_read, failed };
-  enum class End : std::uint8_t { want_read, more, close_notify, failed };
-  struct Read {
-    std::size_t size = 0;
-    End end = End::want_read;
-  };
+  using End = RecordLayer::End;
+  using Read = RecordLayer::Read;
 
   // ok() tells whether there was memory for it.
   Engine(SSL_CTX* context, net::SocketIo& io, bool server);
@@ -42,6 +42,7 @@ class Engine {
   Engine& operator=(const Engine&) = delete;
 
   [[nodiscard]] bool ok() const noexcept { return ssl_ != nullptr; }
+  // Until the handshake is settled.
   [[nodiscard]] SSL* ssl() const noexcept { return ssl_.get(); }
 
   // Ciphertext for the calls that follow; must outlive them or be taken back with rest().
@@ -82,8 +83,14 @@ class Engine {
   // The SHA-256 of the certificate that a resumed session was made under, if its ticket says.
   [[nodiscard]] std::optional<Digest> session_certificate() const noexcept;
 
-  // Forgets what only a handshake needs.
+  // The handshake is done: forgets what only that needs. Of a TLS 1.3 server that is the SSL object, too; a
+  // client keeps it until the first data have come, behind the tickets.
   void settle() noexcept;
+
+  // Gives back what only a busy connection needs.
+  void idle() noexcept {
+    if (records_ != nullptr) records_->idle();
+  }
 
   // Where a client's new sessions go, under what name; nullptr: nowhere.
   struct SessionSink {
@@ -108,16 +115,24 @@ class Engine {
   static int bio_write(BIO* bio, const char* bytes, int size);
   static long bio_control(BIO* bio, int command, long number, void* pointer);
   static void on_info(const SSL* ssl, int where, int value);
+  static void on_message(int written, int version, int type, const void* bytes, std::size_t size, SSL* ssl,
+                         void*);
   static int on_client_hello(SSL* ssl, int* alert, void*);
   static int on_ticket(SSL* ssl, void*);
   static int on_new_session(SSL* ssl, SSL_SESSION* session);
   [[nodiscard]] bool same_sni(SSL* ssl) const;
+  std::span<char> prepare(std::size_t n) override;
+  void commit(std::size_t n) override;
+  [[nodiscard]] bool can_take_over() const noexcept;
+  void take_over() noexcept;
   void note_error(int result) noexcept;
   void note_refusal(X509_STORE_CTX* verification, X509* certificate, const ClientRule& rule);
 
   net::SocketIo& io_;
   std::span<const char> in_;
   SslPtr ssl_;
+  std::unique_ptr<TrafficSecrets> secrets_;  // until take_over(), or until it is known that there is none
+  std::unique_ptr<RecordLayer> records_;
   SessionSink sink_;
   std::string_view expected_name_;
   std::span<const std::shared_ptr<const Certificate>> certificates_;
@@ -127,6 +142,10 @@ class Engine {
   std::optional<std::uint8_t> alert_received_;
   SniState expected_sni_ = SniState::absent;
   std::uint8_t hellos_ = 0;
+  bool settled_ = false;
+  bool final_keys_ = false;    // what is written from here on is under the application traffic secret
+  std::uint64_t written_ = 0;  // records under it, by the SSL object
+  std::uint64_t read_ = 0;     // records since the handshake was settled
   bool hello_changed_ = false;
   bool flight_sent_ = false;
 };

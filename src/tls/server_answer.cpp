@@ -61,8 +61,6 @@ enum Message : std::uint8_t {
   kCertificateStatus = 22,
 };
 
-enum Content : std::uint8_t { kChangeCipherSpec = 20, kAlert = 21, kHandshake = 22, kApplicationData = 23 };
-
 }  // namespace
 
 AnswerReader::State AnswerReader::feed(std::span<const char> bytes) {
@@ -90,7 +88,7 @@ void AnswerReader::take(AnswerBytes& in) {
 
 // Also of a header that is not whole: what speaks another protocol may say less than five bytes.
 void AnswerReader::take_header() {
-  const bool type = record_[0] >= kChangeCipherSpec && record_[0] <= kApplicationData;
+  const bool type = record_[0] >= content::kChangeCipherSpec && record_[0] <= content::kApplicationData;
   const bool version = record_.size() < 2 || record_[1] == 3;
   if (!type || !version) {
     state_ = records_ == 0 ? State::not_tls : State::broken;
@@ -105,10 +103,10 @@ void AnswerReader::take_header() {
 void AnswerReader::end_record() {
   const AnswerBytes body = AnswerBytes(record_).subspan(kRecordHeader);
   switch (record_[0]) {
-    case kAlert:
+    case content::kAlert:
       take_alert();
       break;
-    case kHandshake:
+    case content::kHandshake:
       // Each record of a handshake holds a byte of it (RFC 8446 §5.1).
       if (body.empty() || handshake_.size() + body.size() > kMaxMessage + 4) {
         state_ = State::broken;
@@ -117,7 +115,7 @@ void AnswerReader::end_record() {
       handshake_.insert(handshake_.end(), body.begin(), body.end());
       take_messages();
       break;
-    case kChangeCipherSpec:
+    case content::kChangeCipherSpec:
       // Behind a HelloRetryRequest it means nothing; elsewhere keys are in use from here.
       if (!answer_.hello && !answer_.retry) state_ = State::broken;
       if (answer_.hello) state_ = State::sealed;

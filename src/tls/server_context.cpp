@@ -68,7 +68,7 @@ bool ServerContext::configure(Notes& notes) {
   };
   SSL_CTX_set_options(context_,
                       SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
-  // What an idle connection costs: 16 KiB with, 49 KiB without.
+  // What an idle connection of TLS 1.2 costs: 16 KiB with, 49 KiB without.
   SSL_CTX_set_mode(context_, SSL_MODE_RELEASE_BUFFERS);
   SSL_CTX_set_dh_auto(context_, 1);
   if (!check(SSL_CTX_set_min_proto_version(context_, version_number(policy.min_version)) == 1,

@@ -180,6 +180,7 @@ void Stream::close(bool abortive) noexcept {
 
 void Stream::idle() noexcept {
   if (staged_.empty()) staged_.release();
+  if (engine_ != nullptr) engine_->idle();
   io_.idle();
 }
 

@@ -10,7 +10,7 @@ from harness.clients import read_until, tls, tls_context
 from harness.h2client import H2Client
 
 CONNECTIONS = 300
-KIB = {"http/1.1": 18.5, "h2": 26}  # 17.7 and 24.3 with OpenSSL 3.0 and nghttp2 1.52
+KIB = {"http/1.1": 4, "h2": 11.5}  # 3.3 and 10.4 with OpenSSL 3.0 and nghttp2 1.52
 QUIET = 20  # readings in a row that are the same, of one each 50 ms: it gives back what it can within 200 ms
 
 

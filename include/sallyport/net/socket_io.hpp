@@ -60,6 +60,10 @@ class SocketIo final : private Watched, private Flush, private Wake {
   [[nodiscard]] base::Buffer& out() noexcept { return out_; }
   void schedule() noexcept;
   void append(std::span<const char> bytes);
+  // To write in place: at least n octets behind what is queued, or none when nothing can be sent any more;
+  // then how many of them were written.
+  [[nodiscard]] std::span<char> prepare(std::size_t n);
+  void commit(std::size_t n) noexcept;
   // What is queued may wait for more, a tick long at most.
   void hold() noexcept;
   // Sends what is queued and then `big` at once in one call; what the kernel does not take of

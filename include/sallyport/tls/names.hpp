@@ -39,10 +39,20 @@ struct GroupName {
 // "unknown_ca"; "alert_<n>" is not made up: empty when unknown.
 [[nodiscard]] std::string_view alert_name(std::uint8_t alert) noexcept;
 
+// What a record holds (RFC 8446 §5.1).
+namespace content {
+inline constexpr std::uint8_t kChangeCipherSpec = 20;
+inline constexpr std::uint8_t kAlert = 21;
+inline constexpr std::uint8_t kHandshake = 22;
+inline constexpr std::uint8_t kApplicationData = 23;
+}  // namespace content
+
 // The alerts that are sent or judged here (RFC 8446 §6, RFC 7301 §3.2).
 namespace alert {
 inline constexpr std::uint8_t kCloseNotify = 0;
 inline constexpr std::uint8_t kUnexpectedMessage = 10;
+inline constexpr std::uint8_t kBadRecordMac = 20;
+inline constexpr std::uint8_t kRecordOverflow = 22;
 inline constexpr std::uint8_t kHandshakeFailure = 40;
 inline constexpr std::uint8_t kBadCertificate = 42;
 inline constexpr std::uint8_t kCertificateExpired = 45;
@@ -53,6 +63,7 @@ inline constexpr std::uint8_t kAccessDenied = 49;
 inline constexpr std::uint8_t kDecodeError = 50;
 inline constexpr std::uint8_t kProtocolVersion = 70;
 inline constexpr std::uint8_t kInternalError = 80;
+inline constexpr std::uint8_t kUserCanceled = 90;
 inline constexpr std::uint8_t kUnrecognizedName = 112;
 inline constexpr std::uint8_t kNoApplicationProtocol = 120;
 }  // namespace alert

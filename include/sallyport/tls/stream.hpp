@@ -1,11 +1,12 @@
 // A connection's bytes under TLS, once its handshake is done: what ServerStream and ClientStream
-// share. Our own over a custom BIO (asio::ssl::stream costs 73 KiB a connection and a quarter
-// more CPU): ciphertext is decrypted straight out of the pump's read buffer into the loop's
-// scratch; small writes of one turn become one record; all records of a turn leave in one send.
+// share. Our own (asio::ssl::stream costs 73 KiB a connection and a quarter more CPU): ciphertext is
+// decrypted straight out of the pump's read buffer into the loop's scratch; small writes of one turn become
+// one record; all records of a turn leave in one send.
 //
 // Owned by one session (before that by whoever runs its handshake), on one worker; see
-// net/byte_stream.hpp for the contract. While idle() it holds the SSL object and no buffer. May be
-// destroyed from within its handler's calls, better by Loop::reap().
+// net/byte_stream.hpp for the contract. While idle() it holds the traffic secrets of TLS 1.3, or under
+// TLS 1.2 the SSL object, and no buffer. May be destroyed from within its handler's calls, better by
+// Loop::reap().
 // RFC 8446 §5, §6.1: an end without close_notify is a truncation, on_closed(closed).
 #pragma once
 
