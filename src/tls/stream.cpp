@@ -111,13 +111,14 @@ void Stream::on_failed(const base::Error& error) {
   if (handler_ != nullptr) fail(std::exchange(failure_, {}));
 }
 
-// Tells it and is dead. An alert that OpenSSL queued still leaves, if the turn lets it.
+// Tells it and is dead. The alert that says why leaves first: whoever is told may close at once.
 void Stream::fail(const base::Error& error) {
   if (std::exchange(dead_, true)) return;
   staged_.release();
   held_.release();
   if (io_.is_open()) {
     io_.pause();
+    io_.write_gather({});
     io_.finish();
   }
   handler_->on_closed(error);
