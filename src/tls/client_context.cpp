@@ -4,8 +4,8 @@
 
 #include "engine.hpp"
 #include "file.hpp"
-#include "key_schedule.hpp"
 #include "openssl.hpp"
+#include "provider.hpp"
 
 namespace sallyport::tls {
 

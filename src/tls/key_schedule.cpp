@@ -1,23 +1,15 @@
 #include "key_schedule.hpp"
 
 #include <algorithm>
-#include <cstring>
-#include <initializer_list>
-#include <new>
 #include <optional>
 
-#include <openssl/core.h>
-#include <openssl/core_dispatch.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
-#include <openssl/err.h>
-#include <openssl/evp.h>
 #include <openssl/kdf.h>
 #include <openssl/params.h>
 #include <openssl/proverr.h>
-#include <openssl/provider.h>
 
-#include "hkdf.hpp"
+#include "kdf.hpp"
 
 namespace sallyport::tls {
 
@@ -30,6 +22,8 @@ using hkdf::Hmac;
 using hkdf::Secret;
 using hkdf::Sha256;
 using hkdf::Sha384;
+using kdf::Octets;
+using kdf::refuse;
 
 thread_local TrafficSecrets* secrets_tap = nullptr;
 
@@ -159,63 +153,11 @@ void overhear(Bytes label, Bytes secret) noexcept {
   into.size = secret.size();
 }
 
-// Octets that a context was given: in place as many as libssl's are, on the heap beyond. Cleansed.
-template <std::size_t Room>
-class Octets {
- public:
-  Octets() noexcept = default;
-  ~Octets() { clear(); }
-  Octets(const Octets&) = delete;
-  Octets& operator=(const Octets&) = delete;
-
-  void clear() noexcept {
-    if (!given_) return;
-    OPENSSL_cleanse(data(), size_);
-    OPENSSL_free(heap_);
-    heap_ = nullptr;
-    given_ = false;
-    size_ = 0;
-  }
-  [[nodiscard]] bool assign(Bytes bytes) noexcept {
-    clear();
-    if (bytes.size() > Room) {
-      heap_ = static_cast<std::uint8_t*>(OPENSSL_malloc(bytes.size()));
-      if (heap_ == nullptr) return false;
-    }
-    given_ = true;
-    size_ = bytes.size();
-    std::copy(bytes.begin(), bytes.end(), data());
-    return true;
-  }
-  [[nodiscard]] bool assign(const OSSL_PARAM& param) noexcept {
-    if (param.data_type != OSSL_PARAM_OCTET_STRING || param.data == nullptr) return false;
-    return assign(Bytes(static_cast<const std::uint8_t*>(param.data), param.data_size));
-  }
-  [[nodiscard]] bool copy(const Octets& other) noexcept {
-    if (other.given_) return assign(other.view());
-    clear();
-    return true;
-  }
-  [[nodiscard]] bool given() const noexcept { return given_; }
-  [[nodiscard]] Bytes view() const noexcept { return {heap_ == nullptr ? room_.data() : heap_, size_}; }
-  [[nodiscard]] std::optional<Bytes> optional() const noexcept {
-    return given_ ? std::optional<Bytes>(view()) : std::nullopt;
-  }
-
- private:
-  [[nodiscard]] std::uint8_t* data() noexcept { return heap_ == nullptr ? room_.data() : heap_; }
-
-  std::uint8_t* heap_ = nullptr;
-  std::size_t size_ = 0;
-  bool given_ = false;
-  std::array<std::uint8_t, Room> room_;
-};
-
 // One EVP_KDF_CTX. libssl makes one for each derivation and gives it all with the call; whoever
 // sets parameters before the call finds them kept.
 struct Derivation {
   int mode = EVP_KDF_HKDF_MODE_EXTRACT_AND_EXPAND;  // TLS has no use for it; so there is no default
-  std::size_t hash_size = 0;
+  kdf::Digest digest;
   Octets<66> key;  // P-521's shared secret is the longest of the usual ones
   Octets<48> salt;
   Octets<8> prefix;
@@ -226,23 +168,19 @@ struct Derivation {
   [[nodiscard]] bool copy(const Derivation& other) noexcept;
   [[nodiscard]] bool set(const OSSL_PARAM* params) noexcept;
   [[nodiscard]] bool derive(std::span<std::uint8_t> out) noexcept;
+  [[nodiscard]] std::size_t output_size() const noexcept;
+  [[nodiscard]] static const OSSL_PARAM* settable() noexcept;
 
  private:
   [[nodiscard]] bool set_mode(const OSSL_PARAM& param) noexcept;
-  [[nodiscard]] bool set_digest(const OSSL_PARAM& param) noexcept;
   [[nodiscard]] bool set_one(const OSSL_PARAM& param) noexcept;
   template <class Hash>
   [[nodiscard]] bool derive_with(std::span<std::uint8_t> out) noexcept;
 };
 
-bool refuse(int reason) noexcept {
-  ERR_raise(ERR_LIB_PROV, reason);
-  return false;
-}
-
 void Derivation::clear() noexcept {
   mode = EVP_KDF_HKDF_MODE_EXTRACT_AND_EXPAND;
-  hash_size = 0;
+  digest.clear();
   key.clear();
   salt.clear();
   prefix.clear();
@@ -252,7 +190,7 @@ void Derivation::clear() noexcept {
 
 bool Derivation::copy(const Derivation& other) noexcept {
   mode = other.mode;
-  hash_size = other.hash_size;
+  digest = other.digest;
   return key.copy(other.key) && salt.copy(other.salt) && prefix.copy(other.prefix) &&
          label.copy(other.label) && data.copy(other.data);
 }
@@ -271,31 +209,10 @@ bool Derivation::set_mode(const OSSL_PARAM& param) noexcept {
   return true;
 }
 
-// By any of OpenSSL's names for a digest. 0: it is another.
-std::size_t digest_size(const char* name) noexcept {
-  constexpr std::string_view kSha256 = "SHA2-256";  // what libssl says
-  constexpr std::string_view kSha384 = "SHA2-384";
-  if (name == kSha256) return Sha256::kSize;
-  if (name == kSha384) return Sha384::kSize;
-  const auto is = [name](std::initializer_list<const char*> names) {
-    return std::any_of(names.begin(), names.end(),
-                       [&](const char* each) { return OPENSSL_strcasecmp(name, each) == 0; });
-  };
-  if (is({"SHA2-256", "SHA256", "SHA-256", "2.16.840.1.101.3.4.2.1"})) return Sha256::kSize;
-  return is({"SHA2-384", "SHA384", "SHA-384", "2.16.840.1.101.3.4.2.2"}) ? Sha384::kSize : 0;
-}
-
-bool Derivation::set_digest(const OSSL_PARAM& param) noexcept {
-  hash_size = 0;
-  if (param.data_type != OSSL_PARAM_UTF8_STRING || param.data == nullptr) return false;
-  hash_size = digest_size(static_cast<const char*>(param.data));
-  return hash_size != 0 || refuse(PROV_R_DIGEST_NOT_ALLOWED);
-}
-
 bool Derivation::set_one(const OSSL_PARAM& param) noexcept {
   const std::string_view name = param.key;
   if (name == OSSL_KDF_PARAM_MODE) return set_mode(param);
-  if (name == OSSL_KDF_PARAM_DIGEST) return set_digest(param);
+  if (name == OSSL_KDF_PARAM_DIGEST) return digest.assign(param);
   if (name == OSSL_KDF_PARAM_KEY) return key.assign(param);
   if (name == OSSL_KDF_PARAM_SALT) return salt.assign(param);
   if (name == OSSL_KDF_PARAM_PREFIX) return prefix.assign(param);
@@ -329,53 +246,15 @@ bool Derivation::derive_with(std::span<std::uint8_t> out) noexcept {
 }
 
 bool Derivation::derive(std::span<std::uint8_t> out) noexcept {
-  if (hash_size == 0) return refuse(PROV_R_MISSING_MESSAGE_DIGEST);
-  return hash_size == Sha256::kSize ? derive_with<Sha256>(out) : derive_with<Sha384>(out);
+  if (digest.size() == 0) return refuse(PROV_R_MISSING_MESSAGE_DIGEST);
+  return digest.size() == Sha256::kSize ? derive_with<Sha256>(out) : derive_with<Sha384>(out);
 }
 
-// provider-kdf(7).
-Derivation& derivation(void* context) noexcept {
-  return *static_cast<Derivation*>(context);
+std::size_t Derivation::output_size() const noexcept {
+  return mode == EVP_KDF_HKDF_MODE_EXTRACT_ONLY ? digest.size() : SIZE_MAX;
 }
 
-void* kdf_new(void*) noexcept {
-  return new (std::nothrow) Derivation;
-}
-
-void kdf_free(void* context) noexcept {
-  delete static_cast<Derivation*>(context);
-}
-
-void* kdf_dup(void* context) noexcept {
-  auto* made = new (std::nothrow) Derivation;
-  if (made == nullptr || made->copy(derivation(context))) return made;
-  delete made;
-  return nullptr;
-}
-
-void kdf_reset(void* context) noexcept {
-  derivation(context).clear();
-}
-
-int kdf_set(void* context, const OSSL_PARAM params[]) noexcept {
-  return derivation(context).set(params) ? 1 : 0;
-}
-
-int kdf_derive(void* context, unsigned char* out, std::size_t size, const OSSL_PARAM params[]) noexcept {
-  Derivation& asked = derivation(context);
-  return out != nullptr && asked.set(params) && asked.derive({out, size}) ? 1 : 0;
-}
-
-int kdf_get(void* context, OSSL_PARAM params[]) noexcept {
-  const Derivation& asked = derivation(context);
-  OSSL_PARAM* size = params == nullptr ? nullptr : OSSL_PARAM_locate(params, OSSL_KDF_PARAM_SIZE);
-  if (size == nullptr) return 1;
-  if (asked.mode != EVP_KDF_HKDF_MODE_EXTRACT_ONLY) return OSSL_PARAM_set_size_t(size, SIZE_MAX);
-  if (asked.hash_size == 0) return refuse(PROV_R_MISSING_MESSAGE_DIGEST) ? 1 : 0;
-  return OSSL_PARAM_set_size_t(size, asked.hash_size);
-}
-
-const OSSL_PARAM* kdf_settable(void*, void*) noexcept {
+const OSSL_PARAM* Derivation::settable() noexcept {
   static const OSSL_PARAM kKnown[] = {
       OSSL_PARAM_utf8_string(OSSL_KDF_PARAM_MODE, nullptr, 0),
       OSSL_PARAM_int(OSSL_KDF_PARAM_MODE, nullptr),
@@ -389,72 +268,6 @@ const OSSL_PARAM* kdf_settable(void*, void*) noexcept {
       OSSL_PARAM_END,
   };
   return kKnown;
-}
-
-const OSSL_PARAM* kdf_gettable(void*, void*) noexcept {
-  static const OSSL_PARAM kKnown[] = {OSSL_PARAM_size_t(OSSL_KDF_PARAM_SIZE, nullptr), OSSL_PARAM_END};
-  return kKnown;
-}
-
-// OpenSSL's table has one type for all functions; its identifiers say which each is.
-template <class Function>
-OSSL_DISPATCH entry(int id, Function* function) noexcept {
-  return {id, reinterpret_cast<void (*)()>(function)};
-}
-
-constexpr const char* kProviderName = "sallyport";
-// A query replaces what OpenSSL's configuration says of the same property, such as "?provider=tpm2",
-// and is hashed at each fetch: ours names another one, and is short. OpenSSL 3.0 knows six.
-constexpr const char* kDefinition = "provider=sallyport,version=sp";
-constexpr const char* kQuery = "?version=sp";
-constexpr const char* kKdfName = "TLS13-KDF";
-
-const OSSL_ALGORITHM* provider_query(void*, int operation, int* no_cache) noexcept {
-  static const OSSL_DISPATCH kKdf[] = {
-      entry(OSSL_FUNC_KDF_NEWCTX, kdf_new),         entry(OSSL_FUNC_KDF_DUPCTX, kdf_dup),
-      entry(OSSL_FUNC_KDF_FREECTX, kdf_free),       entry(OSSL_FUNC_KDF_RESET, kdf_reset),
-      entry(OSSL_FUNC_KDF_DERIVE, kdf_derive),      entry(OSSL_FUNC_KDF_SETTABLE_CTX_PARAMS, kdf_settable),
-      entry(OSSL_FUNC_KDF_SET_CTX_PARAMS, kdf_set), entry(OSSL_FUNC_KDF_GETTABLE_CTX_PARAMS, kdf_gettable),
-      entry(OSSL_FUNC_KDF_GET_CTX_PARAMS, kdf_get), {0, nullptr},
-  };
-  static const OSSL_ALGORITHM kAlgorithms[] = {
-      {kKdfName, kDefinition, kKdf, "the key schedule of TLS 1.3"},
-      {nullptr, nullptr, nullptr, nullptr},
-  };
-  *no_cache = 0;
-  return operation == OSSL_OP_KDF ? kAlgorithms : nullptr;
-}
-
-int provider_start(const OSSL_CORE_HANDLE*, const OSSL_DISPATCH*, const OSSL_DISPATCH** out,
-                   void**) noexcept {
-  static const OSSL_DISPATCH kProvider[] = {
-      entry(OSSL_FUNC_PROVIDER_QUERY_OPERATION, provider_query),
-      {0, nullptr},
-  };
-  *out = kProvider;
-  return 1;
-}
-
-// Whether the provider that a fetch by this query leads to has this name.
-bool comes_from(const char* query, const char* name) noexcept {
-  EVP_KDF* kdf = EVP_KDF_fetch(nullptr, kKdfName, query);
-  if (kdf == nullptr) return false;
-  const bool same = std::string_view(OSSL_PROVIDER_get0_name(EVP_KDF_get0_provider(kdf))) == name;
-  EVP_KDF_free(kdf);
-  return same;
-}
-
-// Stands in for OpenSSL's own implementation alone. Another one is there by an operator's will, as
-// is a default query that ours does not answer. The fallback to the default provider is retained.
-OSSL_PROVIDER* register_provider() noexcept {
-  if (!comes_from(nullptr, "default") ||
-      OSSL_PROVIDER_add_builtin(nullptr, kProviderName, provider_start) != 1) {
-    return nullptr;
-  }
-  OSSL_PROVIDER* made = OSSL_PROVIDER_try_load(nullptr, kProviderName, 1);
-  if (made == nullptr || comes_from(kQuery, kProviderName)) return made;
-  OSSL_PROVIDER_unload(made);
-  return nullptr;
 }
 
 }  // namespace
@@ -481,14 +294,8 @@ SecretsTap::~SecretsTap() {
   remembered<Sha384>.forget();
 }
 
-const char* key_schedule_properties() noexcept {
-  static OSSL_PROVIDER* const registered = [] {
-    ERR_set_mark();
-    OSSL_PROVIDER* made = register_provider();
-    ERR_pop_to_mark();
-    return made;
-  }();
-  return registered == nullptr ? nullptr : kQuery;
+const OSSL_DISPATCH* kdf::tls13_kdf() noexcept {
+  return Functions<Derivation>::table();
 }
 
 bool expand_label(std::size_t hash_size, std::span<const std::uint8_t> secret, std::string_view label,

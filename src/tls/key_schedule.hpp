@@ -2,10 +2,8 @@
 // that spends on looking up HMAC and digests for each of a handshake's eighteen derivations, and
 // with an ear for the secrets that records are protected with. Private to tls.
 //
-// It is a provider inside this program, registered once in OpenSSL's default library context, and
-// stays for the process. Contexts made with its property query prefer it; whatever else they ask
-// for comes from where it came before. Called on any thread; it keeps no secret between calls, but
-// while a tap lives.
+// Contexts made with our provider's property query use it (provider.hpp). Called on any thread; it
+// keeps no secret between calls, but while a tap lives.
 #pragma once
 
 #include <array>
@@ -38,11 +36,6 @@ class SecretsTap {
   SecretsTap(const SecretsTap&) = delete;
   SecretsTap& operator=(const SecretsTap&) = delete;
 };
-
-// What SSL_CTX_new_ex's property query must be so that libssl uses our key schedule. Static text.
-// nullptr: OpenSSL uses its own, and no secrets are noted, because the provider could not be
-// registered or because the configuration of OpenSSL has the key schedule done elsewhere (FIPS).
-[[nodiscard]] const char* key_schedule_properties() noexcept;
 
 // HKDF-Expand-Label with an empty context; the label is without "tls13 " ("key", "iv",
 // "traffic upd"). False: the hash's size is neither 32 nor 48, or label or output are too long.

@@ -4,8 +4,8 @@
 
 #include "client_rule.hpp"
 #include "engine.hpp"
-#include "key_schedule.hpp"
 #include "openssl.hpp"
+#include "provider.hpp"
 #include "staple_openssl.hpp"
 
 namespace sallyport::tls {

@@ -14,6 +14,7 @@
 
 #include "catch.hpp"
 #include "certificates.hpp"
+#include "provider.hpp"
 
 using namespace sallyport;
 using namespace tls_test;

@@ -15,24 +15,16 @@
 #include <openssl/err.h>
 #include <openssl/kdf.h>
 #include <openssl/params.h>
-#include <openssl/provider.h>
 
 #include "certificates.hpp"
+#include "derivations.hpp"
 
 using namespace sallyport::tls;
 using namespace tls_test;
 
 namespace {
 
-using Octets = std::vector<std::uint8_t>;
-
-Octets from_hex(std::string_view text) {
-  Octets octets;
-  for (std::size_t i = 0; i + 1 < text.size(); i += 2) {
-    octets.push_back(static_cast<std::uint8_t>(std::stoi(std::string(text.substr(i, 2)), nullptr, 16)));
-  }
-  return octets;
-}
+constexpr const char* kKeySchedule = "TLS13-KDF";
 
 // One derivation, as libssl asks for it.
 struct KdfCall {
@@ -69,27 +61,9 @@ std::vector<OSSL_PARAM> params_of(KdfCall& asked) {
   return params;
 }
 
-struct KdfFreer {
-  void operator()(EVP_KDF* kdf) const { EVP_KDF_free(kdf); }
-  void operator()(EVP_KDF_CTX* context) const { EVP_KDF_CTX_free(context); }
-};
-using Kdf = std::unique_ptr<EVP_KDF, KdfFreer>;
-using KdfContext = std::unique_ptr<EVP_KDF_CTX, KdfFreer>;
-
-KdfContext context_of(const char* query) {
-  const Kdf kdf(EVP_KDF_fetch(nullptr, "TLS13-KDF", query));
-  if (!kdf) return nullptr;
-  return KdfContext(EVP_KDF_CTX_new(kdf.get()));
-}
-
-constexpr const char* kOpenssl = "provider=default";
-const char* our_query() {
-  return key_schedule_properties();
-}
-
 // nullopt: refused.
 std::optional<Octets> derive(const char* query, KdfCall asked) {
-  const KdfContext context = context_of(query);
+  const KdfContext context = context_of(kKeySchedule, query);
   if (!context) return std::nullopt;
   Octets out(asked.size + 1, 0xee);
   const auto params = params_of(asked);
@@ -119,45 +93,7 @@ KdfCall extract(const std::optional<Octets>& salt, const std::optional<Octets>& 
   return asked;
 }
 
-std::string provider_of(const char* query) {
-  const Kdf kdf(EVP_KDF_fetch(nullptr, "TLS13-KDF", query));
-  return kdf ? OSSL_PROVIDER_get0_name(EVP_KDF_get0_provider(kdf.get())) : "none";
-}
-
 }  // namespace
-
-TEST_CASE("key schedule: whoever asks for it gets it, and nobody else", "[tls][key_schedule]") {
-  REQUIRE(our_query() != nullptr);
-  CHECK(our_query() == key_schedule_properties());
-  CHECK(provider_of(our_query()) == "sallyport");
-  CHECK(provider_of(nullptr) == "default");
-  CHECK(provider_of(kOpenssl) == "default");
-  CHECK(OSSL_PROVIDER_available(nullptr, "default") == 1);
-  // What ours does not have comes from where it always came from.
-  EVP_MD* digest = EVP_MD_fetch(nullptr, "SHA2-512", our_query());
-  REQUIRE(digest != nullptr);
-  CHECK(std::string(OSSL_PROVIDER_get0_name(EVP_MD_get0_provider(digest))) == "default");
-  EVP_MD_free(digest);
-}
-
-TEST_CASE("key schedule: what OpenSSL's configuration prefers stays in force", "[tls][key_schedule]") {
-  REQUIRE(our_query() != nullptr);
-  REQUIRE(EVP_set_default_properties(nullptr, "provider=default") == 1);
-  CHECK(provider_of(our_query()) == "default");
-  REQUIRE(EVP_set_default_properties(nullptr, "fips=yes") == 1);
-  CHECK(provider_of(our_query()) == "none");
-  // Were ours about "provider" too, this one would be lost for all that libssl asks for.
-  REQUIRE(EVP_set_default_properties(nullptr, "provider!=default") == 1);
-  EVP_MD* digest = EVP_MD_fetch(nullptr, "SHA2-512", our_query());
-  CHECK(digest == nullptr);
-  EVP_MD_free(digest);
-  CHECK(provider_of(our_query()) == "sallyport");
-  REQUIRE(EVP_set_default_properties(nullptr, "?provider=tpm2") == 1);
-  CHECK(provider_of(our_query()) == "sallyport");
-  REQUIRE(EVP_set_default_properties(nullptr, "") == 1);
-  CHECK(provider_of(our_query()) == "sallyport");
-  ERR_clear_error();
-}
 
 // RFC 8448 §3, "Simple 1-RTT Handshake".
 TEST_CASE("key schedule: RFC 8448's trace", "[tls][key_schedule]") {
@@ -327,7 +263,7 @@ TEST_CASE("key schedule: what cannot be done fails, as with OpenSSL's", "[tls][k
   other.digest = "SHA512";
   CHECK_FALSE(derive(our_query(), other));
   // A digest that failed leaves none behind.
-  const KdfContext context = context_of(our_query());
+  const KdfContext context = context_of(kKeySchedule, our_query());
   KdfCall good = expand(secret, "key");
   REQUIRE(EVP_KDF_CTX_set_params(context.get(), params_of(good).data()) == 1);
   CHECK(EVP_KDF_CTX_set_params(context.get(), params_of(other).data()) != 1);
@@ -339,7 +275,7 @@ TEST_CASE("key schedule: what cannot be done fails, as with OpenSSL's", "[tls][k
 TEST_CASE("key schedule: parameters set beforehand, copies, a reset, words", "[tls][key_schedule]") {
   for (const char* query : {our_query(), kOpenssl}) {
     CAPTURE(query);
-    const KdfContext first = context_of(query);
+    const KdfContext first = context_of(kKeySchedule, query);
     KdfCall asked = expand(Octets(500, 3), std::string(40, 'l'), {}, 40);
     REQUIRE(EVP_KDF_CTX_set_params(first.get(), params_of(asked).data()) == 1);
     CHECK(EVP_KDF_CTX_get_kdf_size(first.get()) == SIZE_MAX);
@@ -401,16 +337,6 @@ void keep_line(const SSL* ssl, const char* line) {
   const std::string text(line);
   (*static_cast<KeyLog*>(SSL_get_app_data(ssl)))[text.substr(0, text.find(' '))] =
       text.substr(text.rfind(' ') + 1);
-}
-
-std::string in_hex(std::span<const std::uint8_t> octets) {
-  std::string text;
-  for (const std::uint8_t octet : octets) {
-    char digits[3];
-    std::snprintf(digits, sizeof digits, "%02x", octet);
-    text += digits;
-  }
-  return text;
 }
 
 // A server that uses our key schedule, and a client of OpenSSL's own, over memory.
