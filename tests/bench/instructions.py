@@ -73,16 +73,17 @@ def upload(gateway: "Gateway", count: int) -> None:
     loads.h2load(gateway, "/sink", 8, 2, requests=count, upload=body, grace=PATIENCE)
 
 
-def handshakes(resume: bool, name: Callable[[], str] = lambda: "localhost") -> Callable[["Gateway", int], None]:
+def handshakes(resume: bool, name: Callable[[], str] = lambda: "localhost",
+               tls12: bool = False) -> Callable[["Gateway", int], None]:  # fmt: skip
     def load(gateway: "Gateway", count: int) -> None:
-        tls = tlsclient.context(str(gateway.ca))
+        tls = tlsclient.context(str(gateway.ca), tls12)
         session = None
         for _ in range(count):
             connection = tlsclient.connect(gateway.port, tls, session, name())
             if connection.session_reused != (session is not None):
                 raise BenchError("not resumed" if session else "resumed without being asked")
-            tlsclient.ask_and_close(connection)
-            session = connection.session if resume else None
+            kept = tlsclient.ask_and_close(connection)
+            session = kept if resume else None
 
     return load
 
@@ -102,6 +103,10 @@ PATHS = (
     Path("upload", "1 MiB upload over h2", upload, 48),
     Path("full", "TLS 1.3 handshake, ECDSA, and a request", handshakes(False), 150),
     Path("resumed", "TLS 1.3 resumption and a request", handshakes(True), 150),
+    Path("full-tls12", "TLS 1.2 handshake, ECDSA, and a request", handshakes(False, tls12=True), 150, extra=True),
+    Path("resumed-tls12", "TLS 1.2 resumption and a request", handshakes(True, tls12=True), 150, extra=True),
+    Path("full-rsa-tls12", "TLS 1.2 handshake, RSA, and a request", handshakes(False, tls12=True), 150,
+         Variant(rsa12=True), extra=True),
     Path("full-samples", "full, a thousandth sampled", handshakes(False), 150,
          tls={"samples": {"one_in": 1000}}, extra=True),
     Path("full-samples-all", "full, each sampled", handshakes(False), 150,

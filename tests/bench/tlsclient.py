@@ -32,14 +32,19 @@ def connect(port: int, tls: ssl.SSLContext, session: ssl.SSLSession | None = Non
     return tls.wrap_socket(plain, server_hostname=name, session=session)
 
 
-def ask_and_close(connection: ssl.SSLSocket) -> None:
+def ask_and_close(connection: ssl.SSLSocket) -> ssl.SSLSession:
+    """Its session with the ticket that came before the answer; once it is closed, Python has none to give."""
     with connection:
         connection.sendall(REQUEST % (connection.server_hostname.encode(), b"close"))
         answer = b""
         while piece := connection.recv(65536):
             answer += piece
+        session = connection.session
     if not answer.startswith(b"HTTP/1.1 200 "):
         raise OSError(f"the answer was {answer[:60]!r}")
+    if session is None:
+        raise OSError("a connection without a session")
+    return session
 
 
 def handshakes(arguments: argparse.Namespace) -> dict:
@@ -52,9 +57,9 @@ def handshakes(arguments: argparse.Namespace) -> dict:
             connection = connect(arguments.port, tls, session)
             if connection.session_reused != (session is not None):
                 raise OSError("not resumed" if session else "resumed without being asked")
-            ask_and_close(connection)
+            kept = ask_and_close(connection)
             if arguments.resume:
-                session = connection.session  # with the ticket that came before the answer
+                session = kept
             done += 1
         except OSError as error:
             errors.append(str(error))
