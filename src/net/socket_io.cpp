@@ -146,6 +146,7 @@ void SocketIo::hold() noexcept {
 }
 
 void SocketIo::append(std::span<const char> bytes) {
+  if (bytes.empty()) return;
   const std::span<char> room = prepare(bytes.size());
   if (room.empty()) return;
   std::memcpy(room.data(), bytes.data(), bytes.size());

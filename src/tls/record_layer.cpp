@@ -94,10 +94,12 @@ bool RecordKeys::update() noexcept {
   std::array<std::uint8_t, 48> next;
   const bool made =
       expand_label(suite_.hash_size, secret(), "traffic upd", std::span(next).first(suite_.hash_size));
-  if (made) secret_ = next;
+  if (made) {
+    secret_ = next;
+    sequence_ = 0;
+    context_.reset();
+  }
   OPENSSL_cleanse(next.data(), next.size());
-  sequence_ = 0;
-  context_.reset();
   return made;
 }
 
@@ -280,7 +282,6 @@ RecordLayer::Took RecordLayer::take_handshake(std::span<const char> body) noexce
     }
     message_[message_size_++] = static_cast<std::uint8_t>(body.front());
     body = body.subspan(1);
-
     if (message_[0] == kTicket && !server_) {
       if (message_size_ < kMessageHeader) continue;
       ticket_left_ = static_cast<std::uint32_t>(message_[1] << 16 | message_[2] << 8 | message_[3]);
