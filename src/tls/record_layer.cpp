@@ -20,8 +20,8 @@ constexpr std::uint8_t kKeyUpdate = 24;  // §4.6.3: one octet, whether we are t
 constexpr std::uint8_t kNotRequested = 0;
 constexpr std::uint8_t kRequested = 1;
 
-constexpr char kWarning = 1;
-constexpr char kFatal = 2;
+constexpr char kLevelWarning = 1;
+constexpr char kLevelFatal = 2;
 
 // A copy of so few octets costs less than a further call of the cipher.
 constexpr std::size_t kCopied = 2 * 1024;
@@ -308,7 +308,7 @@ RecordLayer::Took RecordLayer::take_key_update() noexcept {
 RecordLayer::Took RecordLayer::refuse(std::uint8_t description) noexcept {
   broken_ = true;
   alert_sent_ = description;
-  const char body[] = {kFatal, static_cast<char>(description)};
+  const char body[] = {kLevelFatal, static_cast<char>(description)};
   static_cast<void>(send(content::kAlert, body));
   return Took::failed;
 }
@@ -326,7 +326,7 @@ bool RecordLayer::write(std::span<const char> bytes) noexcept {
 void RecordLayer::close_notify() noexcept {
   if (broken_) return;
   alert_sent_ = alert::kCloseNotify;
-  const char body[] = {kWarning, static_cast<char>(alert::kCloseNotify)};
+  const char body[] = {kLevelWarning, static_cast<char>(alert::kCloseNotify)};
   static_cast<void>(send(content::kAlert, body));
 }
 
